@@ -5,5 +5,6 @@
 //! return values. `sentinel-aws` fetches the former and carries out the latter.
 
 pub mod evidence;
+pub mod guard;
 pub mod names;
 pub mod routes;
