@@ -1,0 +1,351 @@
+//! What a world is made of: accounts, buckets, MRAPs, replication, topics, alarms, timing.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::cloudwatch::AlarmConfig;
+
+/// The epoch of every world that does not choose another one: 2026-11-20T16:00:00Z.
+pub const DEFAULT_EPOCH: &str = "2026-11-20T16:00:00Z";
+
+/// The blueprint of a world. Builder methods take and return `self`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorldConfig {
+    /// Decides every delay, probability and id.
+    pub seed: u64,
+    /// Calendar time of [`SimTime::ZERO`](crate::SimTime::ZERO).
+    pub epoch: Timestamp,
+    /// The account that owns everything below; other accounts are denied.
+    pub account: String,
+    /// Multi-Region Access Points.
+    pub mraps: Vec<MrapConfig>,
+    /// Buckets that belong to no MRAP.
+    pub buckets: Vec<BucketConfig>,
+    /// Replication rules besides the full mesh of every MRAP.
+    pub replication: Vec<ReplicationRule>,
+    /// SNS topics.
+    pub topics: Vec<TopicConfig>,
+    /// CloudWatch alarms.
+    pub alarms: Vec<AlarmConfig>,
+    /// Where clients are; a label that is not listed is in `default_location`.
+    pub clients: BTreeMap<String, ClientConfig>,
+    /// Region near which unlisted clients are.
+    pub default_location: String,
+    /// Delays and limits.
+    pub timing: Timing,
+}
+
+/// A Multi-Region Access Point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MrapConfig {
+    /// The generated alias, which ends in `.mrap`.
+    pub alias: String,
+    /// Its buckets, at most one in a Region.
+    pub members: Vec<MemberConfig>,
+    /// Whether every member replicates to every other one.
+    #[serde(default = "yes")]
+    pub full_mesh: bool,
+}
+
+/// A bucket of an MRAP; it is versioned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberConfig {
+    /// Bucket name.
+    pub bucket: String,
+    /// Its Region.
+    pub region: String,
+    /// The dial at the start: 100 active, 0 passive.
+    #[serde(default = "active")]
+    pub dial: u8,
+}
+
+/// A bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BucketConfig {
+    /// Bucket name.
+    pub name: String,
+    /// Its Region.
+    pub region: String,
+    /// Versioning state.
+    #[serde(default)]
+    pub versioning: Versioning,
+}
+
+/// Versioning state of a bucket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Versioning {
+    /// Every write makes a version.
+    #[default]
+    Enabled,
+    /// New writes replace the `null` version; older versions stay.
+    Suspended,
+    /// Never enabled.
+    Unversioned,
+}
+
+/// A live-replication rule. Replicas are not replicated further.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicationRule {
+    /// Rule id, the `RuleId` dimension of replication metrics.
+    pub id: String,
+    /// Source bucket.
+    pub source: String,
+    /// Destination bucket.
+    pub destination: String,
+    /// Keys must start with this.
+    #[serde(default)]
+    pub prefix: String,
+    /// A disabled rule does nothing.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+/// An SNS topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicConfig {
+    /// Its Region.
+    pub region: String,
+    /// Topic name, the last part of the ARN.
+    pub name: String,
+}
+
+/// A kind of client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientConfig {
+    /// Region near which it is: decides latency and the nearest active member.
+    pub location: String,
+    /// Member Regions, nearest first; by distance from `location` when empty.
+    #[serde(default)]
+    pub preference: Vec<String>,
+}
+
+/// Delays and limits. A range is drawn from by seed; all are milliseconds unless named otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timing {
+    /// Server-side time of a request, besides the network's round trip.
+    pub service: RangeInclusive<u64>,
+    /// From the submission of routes until a location follows them. AWS says up to two minutes.
+    pub route_propagation: RangeInclusive<u64>,
+    /// A second route change of an MRAP within this span of the first is a 409.
+    pub route_conflict_window: RangeInclusive<u64>,
+    /// From a write until its replica is readable.
+    pub replication: RangeInclusive<u64>,
+    /// From a Region's return until replication from or to it resumes.
+    pub replication_resume: RangeInclusive<u64>,
+    /// From the end of a minute until its metrics are visible.
+    pub metric_delay: u64,
+    /// From an alarm's state change until its event or action reaches a function.
+    pub alarm_delivery: RangeInclusive<u64>,
+    /// Probability that an alarm's event is delivered twice.
+    pub duplicate_delivery: f64,
+    /// A pooled connection unused for this long is closed.
+    pub connection_idle: u64,
+    /// A pooled connection older than this is closed when next used.
+    pub connection_lifetime: u64,
+    /// From a refused connection attempt until the client knows.
+    pub refuse: u64,
+    /// Allowed difference between `x-amz-date` and the world's clock. AWS: 15 minutes.
+    pub clock_skew_limit: u64,
+    /// A late landing happens at the latest this long after its request, given up or not.
+    pub late_landing_limit: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            service: 8..=25,
+            route_propagation: 15_000..=45_000,
+            route_conflict_window: 0..=400,
+            replication: 300..=4_000,
+            replication_resume: 1_000..=30_000,
+            metric_delay: 20_000,
+            alarm_delivery: 200..=1_500,
+            duplicate_delivery: 0.0,
+            connection_idle: 20_000,
+            connection_lifetime: 60_000,
+            refuse: 1,
+            clock_skew_limit: 900_000,
+            late_landing_limit: 300_000,
+        }
+    }
+}
+
+impl Default for WorldConfig {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+impl WorldConfig {
+    /// An empty world of account `111122223333` with unlisted clients near us-east-2.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            epoch: DEFAULT_EPOCH.parse().expect("a valid constant"),
+            account: "111122223333".to_owned(),
+            mraps: Vec::new(),
+            buckets: Vec::new(),
+            replication: Vec::new(),
+            topics: Vec::new(),
+            alarms: Vec::new(),
+            clients: BTreeMap::new(),
+            default_location: "us-east-2".to_owned(),
+            timing: Timing::default(),
+        }
+    }
+
+    /// The account that owns everything.
+    #[must_use]
+    pub fn account(mut self, id: impl Into<String>) -> Self {
+        self.account = id.into();
+        self
+    }
+
+    /// Adds an MRAP with full-mesh replication; the members follow by [`member`](Self::member).
+    #[must_use]
+    pub fn mrap(mut self, alias: impl Into<String>) -> Self {
+        self.mraps.push(MrapConfig {
+            alias: alias.into(),
+            members: Vec::new(),
+            full_mesh: true,
+        });
+        self
+    }
+
+    /// Adds a member to the last MRAP; the first member starts active, the others passive.
+    ///
+    /// # Panics
+    /// If there is no MRAP yet.
+    #[must_use]
+    pub fn member(mut self, bucket: impl Into<String>, region: impl Into<String>) -> Self {
+        let mrap = self.mraps.last_mut().expect("an MRAP before its members");
+        let dial = if mrap.members.is_empty() { 100 } else { 0 };
+        mrap.members.push(MemberConfig {
+            bucket: bucket.into(),
+            region: region.into(),
+            dial,
+        });
+        self
+    }
+
+    /// Makes every member of the last MRAP active from the start.
+    ///
+    /// # Panics
+    /// If there is no MRAP yet.
+    #[must_use]
+    pub fn all_active(mut self) -> Self {
+        let mrap = self.mraps.last_mut().expect("an MRAP before its dials");
+        for member in &mut mrap.members {
+            member.dial = 100;
+        }
+        self
+    }
+
+    /// Leaves replication of the last MRAP to explicit rules.
+    ///
+    /// # Panics
+    /// If there is no MRAP yet.
+    #[must_use]
+    pub fn without_mesh(mut self) -> Self {
+        let mrap = self.mraps.last_mut().expect("an MRAP before its rules");
+        mrap.full_mesh = false;
+        self
+    }
+
+    /// Adds a versioned bucket that belongs to no MRAP, such as the state bucket.
+    #[must_use]
+    pub fn bucket(self, name: impl Into<String>, region: impl Into<String>) -> Self {
+        self.bucket_with(name, region, Versioning::Enabled)
+    }
+
+    /// Adds a bucket that belongs to no MRAP.
+    #[must_use]
+    pub fn bucket_with(
+        mut self,
+        name: impl Into<String>,
+        region: impl Into<String>,
+        versioning: Versioning,
+    ) -> Self {
+        self.buckets.push(BucketConfig {
+            name: name.into(),
+            region: region.into(),
+            versioning,
+        });
+        self
+    }
+
+    /// Adds a replication rule.
+    #[must_use]
+    pub fn replicate(mut self, rule: ReplicationRule) -> Self {
+        self.replication.push(rule);
+        self
+    }
+
+    /// Adds an SNS topic.
+    #[must_use]
+    pub fn topic(mut self, region: impl Into<String>, name: impl Into<String>) -> Self {
+        self.topics.push(TopicConfig {
+            region: region.into(),
+            name: name.into(),
+        });
+        self
+    }
+
+    /// Adds a CloudWatch alarm.
+    #[must_use]
+    pub fn alarm(mut self, alarm: AlarmConfig) -> Self {
+        self.alarms.push(alarm);
+        self
+    }
+
+    /// Places clients of this label near a Region; the nearest active member serves them.
+    #[must_use]
+    pub fn client(mut self, label: impl Into<String>, location: impl Into<String>) -> Self {
+        let client = ClientConfig {
+            location: location.into(),
+            preference: Vec::new(),
+        };
+        self.clients.insert(label.into(), client);
+        self
+    }
+
+    /// Replaces delays and limits.
+    #[must_use]
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// The ARN of a topic of this world.
+    #[must_use]
+    pub fn topic_arn(&self, region: &str, name: &str) -> String {
+        format!("arn:aws:sns:{region}:{}:{name}", self.account)
+    }
+
+    /// The ARN of an MRAP of this world.
+    #[must_use]
+    pub fn mrap_arn(&self, alias: &str) -> String {
+        format!("arn:aws:s3::{}:accesspoint/{alias}", self.account)
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn active() -> u8 {
+    100
+}
