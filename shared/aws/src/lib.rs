@@ -1,1 +1,19 @@
-//! shared/aws
+//! The outside world of mrap-sentinel: adapters over the official AWS SDK clients.
+//!
+//! Nothing here decides anything. Each adapter carries out one kind of request and reports what
+//! came of it as a typed outcome; what it means is for `sentinel-core` to say. Clock, sleep,
+//! connections, credentials and standard output are injected through the [`edge::Edge`], so the
+//! same code runs against AWS, an emulator and a simulated world on virtual time.
+
+pub mod alarms;
+pub mod announce;
+pub mod control;
+pub mod edge;
+pub mod endpoints;
+pub mod failure;
+pub mod limits;
+pub mod log;
+pub mod pending;
+pub mod probe;
+pub mod proof;
+pub mod store;
