@@ -153,7 +153,7 @@ pub struct Round {
 
 /// One member as the evidence describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct MemberEvidence {
     /// The member's Region.
     pub region: Region,
@@ -186,7 +186,7 @@ pub enum Observer {
 
 /// The latest health snapshot of all members.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Evidence {
     /// Version of this document's form: 1.
     pub schema: u32,

@@ -4,7 +4,18 @@
 //! environment: `now`, observations and settings are arguments, decisions and documents are
 //! return values. `sentinel-aws` fetches the former and carries out the latter.
 
+pub mod alarm;
+pub mod announce;
+pub mod answer;
+pub mod command;
+pub mod decide;
 pub mod evidence;
+mod excerpt;
 pub mod guard;
 pub mod names;
+pub mod payload;
+pub mod reconcile;
 pub mod routes;
+pub mod settings;
+pub mod state;
+pub mod triggers;

@@ -102,17 +102,19 @@ impl Routes {
             .collect()
     }
 
-    /// These routes with exactly `active` at 100 and every other route at 0.
+    /// These routes with `from` at 0, `to` at 100 and everything else as it is.
     #[must_use]
-    pub fn with_active(&self, active: &BTreeSet<Region>) -> Self {
+    pub fn moved(&self, from: &BTreeSet<Region>, to: &BTreeSet<Region>) -> Self {
         Self(
             self.0
                 .iter()
                 .map(|route| Route {
-                    dial: if active.contains(&route.region) {
+                    dial: if to.contains(&route.region) {
                         Dial::Active
-                    } else {
+                    } else if from.contains(&route.region) {
                         Dial::Passive
+                    } else {
+                        route.dial
                     },
                     ..route.clone()
                 })

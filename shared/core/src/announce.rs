@@ -1,0 +1,294 @@
+//! Announcements: what people and their machines are told.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::answer::Answer;
+use crate::guard::GuardVerdict;
+use crate::names::MrapArn;
+
+/// Longest subject that SNS accepts, in characters.
+const SUBJECT_LIMIT: usize = 100;
+
+/// How much it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// For the record.
+    Info,
+    /// Somebody should look at it in daylight.
+    Warning,
+    /// Somebody should be woken.
+    Critical,
+}
+
+impl Severity {
+    /// The severity as printed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// What is announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// The routes were changed; the proof on the data plane is still to come.
+    Submitted,
+    /// The data plane shows a failover.
+    FailedOver,
+    /// The data plane shows a failback.
+    FailedBack,
+    /// The data plane shows a switchover.
+    SwitchedOver,
+    /// The data plane does not show the change although it should by now.
+    ProofOverdue,
+    /// A decision is blocked.
+    Blocked,
+    /// A decision would have been carried out in another mode.
+    WouldAct,
+    /// A decision waits for an operator.
+    NeedsApproval,
+    /// The routes were changed past this machine.
+    OutsideChange,
+    /// A submit that had been given up landed.
+    LateLanding,
+    /// A control endpoint refused the change for good.
+    SubmitRejected,
+    /// No control endpoint could be reached.
+    ControlUnreachable,
+    /// The routes do not fit the settings.
+    RoutesMismatch,
+    /// An alarm may trigger, but nobody can tell for which Region.
+    RegionUnknown,
+    /// A member refuses the probes for a reason that is ours to fix.
+    MemberMisconfigured,
+    /// The observer cannot be believed.
+    ObserverSick,
+    /// The budget of automatic changes is used up.
+    BudgetExhausted,
+    /// An incident ended without a change.
+    IncidentEnded,
+    /// The hold was set.
+    Held,
+    /// The hold was lifted.
+    Released,
+    /// The incident was acknowledged.
+    Acknowledged,
+    /// The state store cannot be reached.
+    StateUnreachable,
+    /// The state was deleted or cannot be read.
+    StateLost,
+    /// The state was made anew by an operator.
+    StateRepaired,
+}
+
+impl Event {
+    /// The event as printed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::FailedOver => "failed-over",
+            Self::FailedBack => "failed-back",
+            Self::SwitchedOver => "switched-over",
+            Self::ProofOverdue => "proof-overdue",
+            Self::Blocked => "blocked",
+            Self::WouldAct => "would-act",
+            Self::NeedsApproval => "needs-approval",
+            Self::OutsideChange => "outside-change",
+            Self::LateLanding => "late-landing",
+            Self::SubmitRejected => "submit-rejected",
+            Self::ControlUnreachable => "control-unreachable",
+            Self::RoutesMismatch => "routes-mismatch",
+            Self::RegionUnknown => "region-unknown",
+            Self::MemberMisconfigured => "member-misconfigured",
+            Self::ObserverSick => "observer-sick",
+            Self::BudgetExhausted => "budget-exhausted",
+            Self::IncidentEnded => "incident-ended",
+            Self::Held => "held",
+            Self::Released => "released",
+            Self::Acknowledged => "acknowledged",
+            Self::StateUnreachable => "state-unreachable",
+            Self::StateLost => "state-lost",
+            Self::StateRepaired => "state-repaired",
+        }
+    }
+
+    /// Whether a newer announcement of this kind makes an unpublished older one of the same incident pointless.
+    #[must_use]
+    pub fn is_reminder(self) -> bool {
+        matches!(
+            self,
+            Self::Blocked | Self::WouldAct | Self::NeedsApproval | Self::ControlUnreachable
+        )
+    }
+}
+
+/// One announcement, ready to be published. Published at least once under a stable `event_id`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Announcement {
+    /// Incident and step: the same after a crash, so that receivers can tell a repeat.
+    pub event_id: String,
+    /// What is announced.
+    pub event: Event,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The incident it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<String>,
+    /// The Region it is about; empty where it is about none in particular.
+    pub region: String,
+    /// Whose routes.
+    pub mrap: MrapArn,
+    /// At most 100 printable ASCII characters, beginning with the severity.
+    pub subject: String,
+    /// For e-mail.
+    pub text: String,
+    /// For machines: the function's answer, with the fields of this announcement.
+    pub body: Value,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+/// What an announcement is made of.
+#[derive(Debug, Clone)]
+pub struct Draft<'a> {
+    /// What is announced.
+    pub event: Event,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What distinguishes it from others of its incident and event, such as a reminder's number.
+    pub step: &'a str,
+    /// The Region it is about.
+    pub region: &'a str,
+    /// A few words for the subject.
+    pub headline: &'a str,
+    /// What the reader should do, one step a line.
+    pub advice: &'a [String],
+    /// The answer that it carries.
+    pub answer: &'a Answer,
+}
+
+impl Announcement {
+    /// Composes an announcement.
+    #[must_use]
+    pub fn compose(mrap: &MrapArn, draft: &Draft<'_>, at: Timestamp) -> Self {
+        let incident = draft.answer.incident.clone();
+        let scope = incident.as_deref().unwrap_or(mrap.alias());
+        let mut event_id = format!("{scope}/{}", draft.event.as_str());
+        if !draft.step.is_empty() {
+            let _ = write!(event_id, "/{}", draft.step);
+        }
+        let mut body = serde_json::to_value(draft.answer).unwrap_or_default();
+        if let Value::Object(fields) = &mut body {
+            for (name, value) in [
+                ("event", draft.event.as_str()),
+                ("eventId", event_id.as_str()),
+                ("severity", draft.severity.as_str()),
+                ("mrap", mrap.as_str()),
+            ] {
+                fields.insert(name.to_owned(), Value::String(value.to_owned()));
+            }
+            fields.insert("at".to_owned(), Value::String(at.to_string()));
+        }
+        Self {
+            subject: subject(draft.severity, &format!("{} ({})", draft.headline, mrap.alias())),
+            text: text(mrap, draft, &event_id, at),
+            event_id,
+            event: draft.event,
+            severity: draft.severity,
+            incident,
+            region: draft.region.to_owned(),
+            mrap: mrap.clone(),
+            body,
+            at,
+        }
+    }
+}
+
+/// A subject as SNS wants it: printable ASCII, one line, at most 100 characters, beginning with the severity.
+#[must_use]
+pub fn subject(severity: Severity, headline: &str) -> String {
+    let mut subject = severity.as_str().to_ascii_uppercase();
+    subject.push_str(": ");
+    subject.extend(
+        headline
+            .chars()
+            .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }),
+    );
+    if subject.len() > SUBJECT_LIMIT {
+        subject.truncate(SUBJECT_LIMIT - 3);
+        subject.push_str("...");
+    }
+    subject
+}
+
+/// The e-mail.
+fn text(mrap: &MrapArn, draft: &Draft<'_>, event_id: &str, at: Timestamp) -> String {
+    let answer = draft.answer;
+    let mut text = String::new();
+    let _ = writeln!(text, "{}", draft.headline);
+    let _ = writeln!(text, "\n{}", answer.explanation);
+    if !draft.advice.is_empty() {
+        text.push_str("\nWhat to do\n");
+        for step in draft.advice {
+            let _ = writeln!(text, "  - {step}");
+        }
+    }
+    if !answer.guards.is_empty() {
+        text.push_str("\nGuards\n");
+        for report in answer.guards.iter().filter(|report| report.detail != "-") {
+            let verdict = match (report.verdict, report.overridden) {
+                (GuardVerdict::Pass, _) => "pass   ",
+                (_, true) => "OVERRID",
+                (GuardVerdict::Block, false) => "BLOCK  ",
+                (GuardVerdict::Unknown, false) => "unknown",
+            };
+            let _ = writeln!(text, "  {verdict} {}: {}", report.guard, report.detail);
+        }
+    }
+    for (label, routes) in [("Routes before", &answer.routes.before), ("Routes after", &answer.routes.after)] {
+        if !routes.is_empty() {
+            let _ = writeln!(text, "\n{label}");
+            for route in routes {
+                let _ = writeln!(text, "  {:<16} {:>3}  {}", route.region, i32::from(route.dial), route.bucket);
+            }
+        }
+    }
+    let _ = writeln!(text, "\nAccess point  {mrap}");
+    if let Some(incident) = &answer.incident {
+        let _ = writeln!(text, "Incident      {incident}");
+    }
+    if let Some(decision) = &answer.decision {
+        let _ = writeln!(text, "Decision      {decision}");
+    }
+    let _ = writeln!(text, "Event         {event_id}");
+    let _ = writeln!(text, "Time          {at}");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn subjects_are_what_sns_accepts(headline in ".{0,300}") {
+            let subject = subject(Severity::Critical, &headline);
+            prop_assert!(subject.len() <= SUBJECT_LIMIT);
+            prop_assert!(subject.bytes().all(|b| (0x20..0x7f).contains(&b)));
+            prop_assert!(subject.starts_with("CRITICAL: "));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The answer of the `failover` function: also the body of its log line and of its JSON announcements.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::decide::{Assessment, Decision};
+use crate::guard::GuardReport;
+use crate::names::Region;
+use crate::routes::Routes;
+use crate::state::{Actor, Change, ClosedIncident, Hold, Kind, Plan, Trigger};
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The dial was moved away from a bad Region, and the data plane shows it.
+    FailedOver,
+    /// The dial was moved home, and the data plane shows it.
+    FailedBack,
+    /// The dial was moved as planned, and the data plane shows it.
+    SwitchedOver,
+    /// The routes show the change; the data plane has yet to.
+    Submitted,
+    /// It would be done in another mode, or without `dryRun`.
+    WouldAct,
+    /// It waits for `approve`.
+    NeedsApproval,
+    /// A guard stands in the way.
+    Blocked,
+    /// Nothing to do.
+    NoChange,
+    /// The hold is set.
+    Held,
+    /// The hold is lifted.
+    Released,
+    /// The incident is closed.
+    Acknowledged,
+    /// Over and back again, as an exercise.
+    Rehearsed,
+    /// What is.
+    Status,
+}
+
+impl Outcome {
+    /// What a change of this kind is called once it is proven.
+    #[must_use]
+    pub fn proven(kind: Kind) -> Self {
+        match kind {
+            Kind::Failover => Self::FailedOver,
+            Kind::Failback => Self::FailedBack,
+            Kind::Switchover => Self::SwitchedOver,
+        }
+    }
+
+    /// The outcome as printed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FailedOver => "failed-over",
+            Self::FailedBack => "failed-back",
+            Self::SwitchedOver => "switched-over",
+            Self::Submitted => "submitted",
+            Self::WouldAct => "would-act",
+            Self::NeedsApproval => "needs-approval",
+            Self::Blocked => "blocked",
+            Self::NoChange => "no-change",
+            Self::Held => "held",
+            Self::Released => "released",
+            Self::Acknowledged => "acknowledged",
+            Self::Rehearsed => "rehearsed",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// The routes before and after; `after` is empty while nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct RoutesShown {
+    /// As they were read.
+    pub before: Vec<crate::routes::Route>,
+    /// As they are, or would be.
+    pub after: Vec<crate::routes::Route>,
+}
+
+/// A topic that could not be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedTopic {
+    /// The topic.
+    pub topic: String,
+    /// Why.
+    pub error: String,
+}
+
+/// One member's health as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberStatus {
+    /// The Region.
+    pub region: Region,
+    /// The verdict, as in the evidence.
+    pub verdict: &'static str,
+    /// Its reason.
+    pub detail: String,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Age of the evidence in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<i64>,
+}
+
+/// Whoever is acting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimStatus {
+    /// The invocation.
+    pub request_id: String,
+    /// The decision it carries out.
+    pub decision: String,
+    /// Where to.
+    pub to: BTreeSet<Region>,
+    /// When it expires.
+    pub expires: Timestamp,
+}
+
+/// What `status` adds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusDetails {
+    /// `MODE`.
+    pub mode: crate::settings::Mode,
+    /// `FAILBACK`.
+    pub failback: crate::settings::FailbackMode,
+    /// The hold, if one is set.
+    pub hold: Option<Hold>,
+    /// The open triggers.
+    pub triggers: Vec<Trigger>,
+    /// What the members look like.
+    pub evidence: Vec<MemberStatus>,
+    /// Whoever is acting.
+    pub claim: Option<ClaimStatus>,
+    /// The change that the data plane has yet to show.
+    pub unproven: Option<String>,
+    /// The decision that can be approved.
+    pub proposal: Option<String>,
+    /// What is known of drift.
+    pub drift: String,
+    /// Why automatic failback is suspended, if it is.
+    pub failback_suspended: Option<String>,
+    /// Members that a person made active although they were bad.
+    pub accepted: BTreeSet<Region>,
+    /// Announcements that wait to be published.
+    pub unpublished: usize,
+    /// Changes of the routes, newest first.
+    pub history: Vec<Change>,
+    /// Incidents that are over, newest first.
+    pub incidents: Vec<ClosedIncident>,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The incident it belongs to.
+    pub incident: Option<String>,
+    /// The decision's id.
+    pub decision: Option<String>,
+    /// Regions that are left.
+    pub from: BTreeSet<Region>,
+    /// Regions that serve afterwards.
+    pub to: BTreeSet<Region>,
+    /// Every guard.
+    pub guards: Vec<GuardReport>,
+    /// The routes.
+    pub routes: RoutesShown,
+    /// One paragraph for a person woken at night.
+    pub explanation: String,
+    /// Who wanted the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
+    /// Topics that could not be reached.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed_topics: Vec<FailedTopic>,
+    /// What `status` adds.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusDetails>,
+}
+
+impl Answer {
+    /// An answer that is only words.
+    #[must_use]
+    pub fn plain(outcome: Outcome, explanation: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            incident: None,
+            decision: None,
+            from: BTreeSet::new(),
+            to: BTreeSet::new(),
+            guards: Vec::new(),
+            routes: RoutesShown::default(),
+            explanation: explanation.into(),
+            by: None,
+            failed_topics: Vec::new(),
+            status: None,
+        }
+    }
+
+    /// The answer about a plan.
+    #[must_use]
+    pub fn about(outcome: Outcome, plan: &Plan, explanation: impl Into<String>) -> Self {
+        let changed = !matches!(outcome, Outcome::Blocked | Outcome::NoChange);
+        Self {
+            incident: Some(plan.incident.clone()),
+            decision: Some(plan.decision.clone()),
+            from: plan.from.clone(),
+            to: plan.to.clone(),
+            guards: plan.guards.clone(),
+            routes: RoutesShown {
+                before: plan.before.clone().into(),
+                after: if changed { plan.after.clone().into() } else { Vec::new() },
+            },
+            by: Some(plan.by),
+            ..Self::plain(outcome, explanation)
+        }
+    }
+
+    /// The answer about a decision that changes nothing.
+    #[must_use]
+    pub fn standing_still(decision: &Decision, routes: &Routes) -> Self {
+        let about = |outcome, assessment: &Assessment| {
+            Self::about(outcome, &assessment.plan, assessment.explanation.clone())
+        };
+        match decision {
+            Decision::NoChange { explanation } => Self {
+                routes: RoutesShown {
+                    before: routes.clone().into(),
+                    after: Vec::new(),
+                },
+                ..Self::plain(Outcome::NoChange, explanation.clone())
+            },
+            Decision::Blocked(assessment) => about(Outcome::Blocked, assessment),
+            Decision::NeedsApproval(assessment) => about(Outcome::NeedsApproval, assessment),
+            Decision::WouldAct(assessment) | Decision::Act(assessment) => about(Outcome::WouldAct, assessment),
+        }
+    }
+}

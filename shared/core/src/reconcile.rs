@@ -1,0 +1,161 @@
+//! Comparing the routes with what is recorded: settled, expired, landed late, or changed by somebody else.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::evidence::{Evidence, Verdict};
+use crate::names::Region;
+use crate::routes::Routes;
+use crate::state::{Abandoned, Actor, Change, Plan, Settled, State};
+
+/// What the comparison found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reconciled {
+    /// The routes are as recorded, or nobody can tell yet.
+    Same,
+    /// First sight of the routes: the baseline.
+    Baseline,
+    /// The routes show what an expired (or our own) claim intended: it is settled.
+    Settled(Box<Plan>),
+    /// The routes show an intention that had been given up.
+    LateLanding(Box<Change>),
+    /// Somebody else changed the routes.
+    Outside(Box<Change>),
+}
+
+impl State {
+    /// Takes the routes as they were read into account. Never asks for them to be reverted.
+    ///
+    /// `settle` is how long a reading that merely shows the routes from before the last change
+    /// is taken for an old copy.
+    pub fn reconcile(
+        &mut self,
+        routes: &Routes,
+        evidence: Option<&Evidence>,
+        request_id: &str,
+        settle: SignedDuration,
+        now: Timestamp,
+    ) -> Reconciled {
+        if self.foreign_claim(request_id, now).is_some() {
+            return Reconciled::Same;
+        }
+        if let Some(claim) = self.claim.take() {
+            if claim.plan.after == *routes {
+                let plan = claim.plan.clone();
+                self.settle(&plan, now);
+                return Reconciled::Settled(Box::new(plan));
+            }
+            self.abandoned.push(Abandoned {
+                at: claim.expires.min(now),
+                plan: claim.plan,
+            });
+        }
+        let Some(settled) = &self.settled else {
+            self.settled = Some(Settled {
+                routes: routes.clone(),
+                at: now,
+            });
+            return Reconciled::Baseline;
+        };
+        if settled.routes == *routes {
+            return Reconciled::Same;
+        }
+        if let Some(landed) = self.abandoned.iter().rev().find(|one| one.plan.after == *routes) {
+            let plan = landed.plan.clone();
+            if settled.routes == plan.before {
+                // Nothing happened in between: simply a slow answer to what was wanted.
+                self.settle(&plan, now);
+                return Reconciled::Settled(Box::new(plan));
+            }
+            let change = self.change_seen(
+                Actor::LateLanding,
+                routes,
+                format!("a request of {} to move the dial landed late", landed_at(&self.abandoned, &plan)),
+                now,
+            );
+            self.record_change(change.clone());
+            return Reconciled::LateLanding(Box::new(change));
+        }
+        let old_copy = self
+            .changes
+            .last()
+            .is_some_and(|change| change.before == *routes && now.duration_since(change.at) < settle);
+        if old_copy {
+            return Reconciled::Same;
+        }
+        let change = self.change_seen(Actor::Outside, routes, "changed outside of mrap-sentinel".to_owned(), now);
+        self.record_change(change.clone());
+        self.accept_bad(&change.to, evidence, now);
+        self.failback_suspended = Some(format!("the routes were changed by somebody else at {now}"));
+        Reconciled::Outside(Box::new(change))
+    }
+
+    fn change_seen(&self, by: Actor, routes: &Routes, reason: String, now: Timestamp) -> Change {
+        let before = self
+            .settled
+            .as_ref()
+            .map_or_else(|| routes.clone(), |settled| settled.routes.clone());
+        Change {
+            at: now,
+            by,
+            kind: None,
+            incident: self.incident.as_ref().map(|incident| incident.id.clone()),
+            decision: None,
+            from: before.active().difference(&routes.active()).cloned().collect(),
+            to: routes.active().difference(&before.active()).cloned().collect(),
+            before,
+            after: routes.clone(),
+            reason,
+        }
+    }
+
+    /// Records a planned change that the routes show.
+    pub fn settle(&mut self, plan: &Plan, now: Timestamp) {
+        self.claim = None;
+        self.abandoned.retain(|one| one.plan.decision != plan.decision);
+        if self.incident.is_none() {
+            self.incident = Some(crate::state::Incident {
+                id: plan.incident.clone(),
+                opened_at: now,
+                routes_before: None,
+                notes: Vec::new(),
+            });
+        }
+        self.record_change(Change {
+            at: now,
+            by: plan.by,
+            kind: Some(plan.kind),
+            incident: Some(plan.incident.clone()),
+            decision: Some(plan.decision.clone()),
+            from: plan.from.clone(),
+            to: plan.after.active().difference(&plan.before.active()).cloned().collect(),
+            before: plan.before.clone(),
+            after: plan.after.clone(),
+            reason: plan.reason.clone(),
+        });
+        self.proof = Some(crate::state::PendingProof {
+            plan: plan.clone(),
+            settled_at: now,
+            overdue_announced: false,
+        });
+    }
+
+    /// Remembers members that a person made active although they were bad.
+    pub fn accept_bad(&mut self, activated: &BTreeSet<Region>, evidence: Option<&Evidence>, now: Timestamp) {
+        let Some(evidence) = evidence else { return };
+        for region in activated {
+            if evidence.verdict(region) == Verdict::Bad {
+                self.accepted.insert(region.clone(), now);
+            }
+        }
+    }
+}
+
+fn landed_at(abandoned: &[Abandoned], plan: &Plan) -> String {
+    abandoned
+        .iter()
+        .rev()
+        .find(|one| one.plan.decision == plan.decision)
+        .map_or_else(String::new, |one| one.at.to_string())
+}

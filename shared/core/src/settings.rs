@@ -1,0 +1,356 @@
+//! Settings: environment variables as typed, checked values.
+//!
+//! Read once at start. An invalid value is an error that names the variable and says what would
+//! be right; only an absent optional variable takes its documented default.
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::alarm::TriggerPolicy;
+use crate::names::{BucketName, Members, MrapArn, NameError, TopicArn};
+
+/// Why the settings were refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// A required variable is absent or empty.
+    #[error("environment variable {name} is missing: set it to {expected}")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// A variable's value was refused.
+    #[error("environment variable {name} is invalid: {reason}")]
+    Invalid {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+}
+
+/// Which members are meant to be active when all is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Topology {
+    /// Home alone.
+    ActivePassive,
+    /// All members.
+    ActiveActive,
+}
+
+/// What automatic failover may do. Does not limit an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Decide and report, turn nothing.
+    Observe,
+    /// Report with a decision that an operator can approve.
+    Approve,
+    /// Turn the dial.
+    Automatic,
+}
+
+/// What automatic failback may do. Does not limit an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailbackMode {
+    /// Only an operator's command fails back.
+    Manual,
+    /// Report when home is safe, with a decision that an operator can approve.
+    Approve,
+    /// Go home once it is safe.
+    Automatic,
+}
+
+/// Numbers that bound decisions and probes; the environment variables carry the same names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thresholds {
+    /// How old a trigger's last confirmation may be.
+    pub trigger_fresh: SignedDuration,
+    /// How old evidence may be before the members are probed anew.
+    pub evidence_max_age: SignedDuration,
+    /// How long an active member must have been bad before that alone opens a trigger.
+    pub evidence_trigger: SignedDuration,
+    /// Time between two rounds of probes.
+    pub probe_interval: SignedDuration,
+    /// Time limit of one probe request.
+    pub probe_timeout: SignedDuration,
+    /// Largest acceptable exposure.
+    pub max_lag: SignedDuration,
+    /// How long no automatic move returns to a member that an automatic change left.
+    pub cooldown: SignedDuration,
+    /// How long any other automatic move waits after the last change.
+    pub min_dwell: SignedDuration,
+    /// How long a member must have been healthy to be returned to within the cooldown when every active member is bad.
+    pub return_healthy: SignedDuration,
+    /// How long the routes must have read back stable before an abandoned change may be opposed.
+    pub settle: SignedDuration,
+    /// Automatic changes in a rolling day.
+    pub daily_budget: u32,
+    /// How long home must have been healthy before a failback.
+    pub stabilization: SignedDuration,
+    /// How long nothing must have been pending towards home before a failback.
+    pub drain: SignedDuration,
+    /// Time between reminders that a failback is due.
+    pub failback_reminder: SignedDuration,
+    /// Time between reminders that a decision is still blocked.
+    pub blocked_reminder: SignedDuration,
+    /// Time limit of one try at a control endpoint.
+    pub control_timeout: SignedDuration,
+    /// How long a try may stay unanswered before the next control endpoint is tried beside it.
+    pub hedge_delay: SignedDuration,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        let seconds = SignedDuration::from_secs;
+        let millis = SignedDuration::from_millis;
+        Self {
+            trigger_fresh: seconds(120),
+            evidence_max_age: seconds(90),
+            evidence_trigger: seconds(60),
+            probe_interval: seconds(10),
+            probe_timeout: millis(3000),
+            max_lag: seconds(900),
+            cooldown: seconds(1800),
+            min_dwell: seconds(180),
+            return_healthy: seconds(300),
+            settle: seconds(120),
+            daily_budget: 4,
+            stabilization: seconds(1800),
+            drain: seconds(600),
+            failback_reminder: seconds(14_400),
+            blocked_reminder: seconds(900),
+            control_timeout: millis(2000),
+            hedge_delay: millis(300),
+        }
+    }
+}
+
+/// Everything that the functions are told from outside.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `MRAP_ARN`.
+    pub mrap: MrapArn,
+    /// `MEMBERS`, home first.
+    pub members: Members,
+    /// `TOPOLOGY`.
+    pub topology: Topology,
+    /// `MODE`.
+    pub mode: Mode,
+    /// `FAILBACK`.
+    pub failback: FailbackMode,
+    /// `STATE_BUCKET`.
+    pub state_bucket: BucketName,
+    /// `TOPIC_ARNS`, at least one.
+    pub topics: Vec<TopicArn>,
+    /// `TRIGGER_ALARMS` and `ALARM_REGIONS`.
+    pub alarms: TriggerPolicy,
+    /// `CANARY_PREFIX`, without a slash at either end.
+    pub canary_prefix: String,
+    /// The thresholds.
+    pub thresholds: Thresholds,
+}
+
+/// Looks variables up and remembers their names for errors.
+struct Reader<F>(F);
+
+impl<F: Fn(&str) -> Option<String>> Reader<F> {
+    fn optional(&self, name: &'static str) -> Option<String> {
+        (self.0)(name)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
+    }
+
+    fn required(&self, name: &'static str, expected: &'static str) -> Result<String, SettingsError> {
+        self.optional(name)
+            .ok_or(SettingsError::Missing { name, expected })
+    }
+
+    fn parsed<T: std::str::FromStr<Err = NameError>>(
+        &self,
+        name: &'static str,
+        expected: &'static str,
+    ) -> Result<T, SettingsError> {
+        self.required(name, expected)?
+            .parse()
+            .map_err(|error: NameError| invalid(name, error.to_string()))
+    }
+
+    /// One of a few words, the variants' kebab-case names.
+    fn word<T: for<'de> Deserialize<'de>>(
+        &self,
+        name: &'static str,
+        default: T,
+        words: &str,
+    ) -> Result<T, SettingsError> {
+        match self.optional(name) {
+            None => Ok(default),
+            Some(text) => serde_json::from_value(serde_json::Value::String(text.clone()))
+                .map_err(|_| invalid(name, format!("{text:?} is none of {words}"))),
+        }
+    }
+
+    fn whole(&self, name: &'static str, default: i64, low: i64, high: i64, unit: &str) -> Result<i64, SettingsError> {
+        let Some(text) = self.optional(name) else {
+            return Ok(default);
+        };
+        text.parse::<i64>()
+            .ok()
+            .filter(|value| (low..=high).contains(value))
+            .ok_or_else(|| invalid(name, format!("{text:?} is not a whole number of {unit} from {low} to {high}")))
+    }
+
+    fn seconds(&self, name: &'static str, default: SignedDuration, low: i64, high: i64) -> Result<SignedDuration, SettingsError> {
+        self.whole(name, default.as_secs(), low, high, "seconds")
+            .map(SignedDuration::from_secs)
+    }
+
+    fn millis(&self, name: &'static str, default: SignedDuration, low: i64, high: i64) -> Result<SignedDuration, SettingsError> {
+        let default = i64::try_from(default.as_millis()).unwrap_or(i64::MAX);
+        self.whole(name, default, low, high, "milliseconds")
+            .map(SignedDuration::from_millis)
+    }
+}
+
+fn invalid(name: &'static str, reason: String) -> SettingsError {
+    SettingsError::Invalid { name, reason }
+}
+
+const DAY: i64 = 86_400;
+
+impl Settings {
+    /// Reads the settings through `lookup`, which answers for environment variables.
+    ///
+    /// # Errors
+    /// The first variable that is missing or invalid, named.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let read = Reader(lookup);
+        let mrap = read.parsed("MRAP_ARN", "the ARN of the Multi-Region Access Point")?;
+        let members: Members = read.parsed("MEMBERS", "bucket@region,bucket@region,… with home first")?;
+        let topics = read
+            .required("TOPIC_ARNS", "one or more SNS topic ARNs, separated by commas")?
+            .split(',')
+            .map(|part| part.trim().parse())
+            .collect::<Result<Vec<TopicArn>, NameError>>()
+            .map_err(|error| invalid("TOPIC_ARNS", error.to_string()))?;
+        let alarms = TriggerPolicy::from_settings(
+            read.optional("TRIGGER_ALARMS").as_deref(),
+            read.optional("ALARM_REGIONS").as_deref(),
+            &members,
+        )
+        .map_err(|error| invalid(error.setting, error.to_string()))?;
+        let canary_prefix = read
+            .optional("CANARY_PREFIX")
+            .unwrap_or_else(|| ".mrap-sentinel".to_owned());
+        if canary_prefix.starts_with('/') || canary_prefix.ends_with('/') || canary_prefix.len() > 512 {
+            return Err(invalid(
+                "CANARY_PREFIX",
+                format!("{canary_prefix:?} must be at most 512 bytes and neither begin nor end with a slash"),
+            ));
+        }
+        Ok(Self {
+            mrap,
+            topology: read.word("TOPOLOGY", Topology::ActivePassive, "active-passive, active-active")?,
+            mode: read.word("MODE", Mode::Observe, "observe, approve, automatic")?,
+            failback: read.word("FAILBACK", FailbackMode::Manual, "manual, approve, automatic")?,
+            state_bucket: read.parsed("STATE_BUCKET", "the bucket of the state store")?,
+            topics,
+            alarms,
+            canary_prefix,
+            thresholds: thresholds(&read)?,
+            members,
+        })
+    }
+}
+
+fn thresholds<F: Fn(&str) -> Option<String>>(read: &Reader<F>) -> Result<Thresholds, SettingsError> {
+    let default = Thresholds::default();
+    let thresholds = Thresholds {
+        trigger_fresh: read.seconds("TRIGGER_FRESH_SECONDS", default.trigger_fresh, 60, 3600)?,
+        evidence_max_age: read.seconds("EVIDENCE_MAX_AGE_SECONDS", default.evidence_max_age, 10, 3600)?,
+        evidence_trigger: read.seconds("EVIDENCE_TRIGGER_SECONDS", default.evidence_trigger, 10, DAY)?,
+        probe_interval: read.seconds("PROBE_INTERVAL_SECONDS", default.probe_interval, 1, 60)?,
+        probe_timeout: read.millis("PROBE_TIMEOUT_MILLIS", default.probe_timeout, 100, 20_000)?,
+        max_lag: read.seconds("MAX_LAG_SECONDS", default.max_lag, 1, 7 * DAY)?,
+        cooldown: read.seconds("COOLDOWN_SECONDS", default.cooldown, 0, 7 * DAY)?,
+        min_dwell: read.seconds("MIN_DWELL_SECONDS", default.min_dwell, 0, DAY)?,
+        return_healthy: read.seconds("RETURN_HEALTHY_SECONDS", default.return_healthy, 0, DAY)?,
+        settle: read.seconds("SETTLE_SECONDS", default.settle, 10, 3600)?,
+        daily_budget: u32::try_from(read.whole("DAILY_BUDGET", i64::from(default.daily_budget), 1, 100, "changes a day")?)
+            .unwrap_or(default.daily_budget),
+        stabilization: read.seconds("STABILIZATION_SECONDS", default.stabilization, 0, 7 * DAY)?,
+        drain: read.seconds("DRAIN_SECONDS", default.drain, 0, 7 * DAY)?,
+        failback_reminder: read.seconds("FAILBACK_REMINDER_SECONDS", default.failback_reminder, 60, 7 * DAY)?,
+        blocked_reminder: read.seconds("BLOCKED_REMINDER_SECONDS", default.blocked_reminder, 60, 7 * DAY)?,
+        control_timeout: read.millis("CONTROL_TIMEOUT_MILLIS", default.control_timeout, 100, 10_000)?,
+        hedge_delay: read.millis("HEDGE_DELAY_MILLIS", default.hedge_delay, 10, 10_000)?,
+    };
+    if thresholds.hedge_delay > thresholds.control_timeout {
+        return Err(invalid(
+            "HEDGE_DELAY_MILLIS",
+            "must not be longer than CONTROL_TIMEOUT_MILLIS, or no try is ever hedged".to_owned(),
+        ));
+    }
+    Ok(thresholds)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn minimal() -> BTreeMap<&'static str, &'static str> {
+        BTreeMap::from([
+            ("MRAP_ARN", "arn:aws:s3::111122223333:accesspoint/mfzwi23gnjvgw.mrap"),
+            ("MEMBERS", "app-use1@us-east-1,app-euw1@eu-west-1"),
+            ("STATE_BUCKET", "sentinel-state"),
+            ("TOPIC_ARNS", "arn:aws:sns:us-east-2:111122223333:mrap-sentinel"),
+        ])
+    }
+
+    fn read(variables: &BTreeMap<&str, &str>) -> Result<Settings, SettingsError> {
+        Settings::from_lookup(|name| variables.get(name).map(|value| (*value).to_owned()))
+    }
+
+    #[test]
+    fn a_fresh_deployment_only_observes() {
+        let settings = read(&minimal()).unwrap();
+        assert_eq!(settings.mode, Mode::Observe);
+        assert_eq!(settings.failback, FailbackMode::Manual);
+        assert_eq!(settings.topology, Topology::ActivePassive);
+        assert_eq!(settings.thresholds, Thresholds::default());
+        assert_eq!(settings.canary_prefix, ".mrap-sentinel");
+    }
+
+    #[test]
+    fn every_refusal_names_its_variable() {
+        for (name, value) in [
+            ("MRAP_ARN", ""),
+            ("MRAP_ARN", "mfzwi23gnjvgw.mrap"),
+            ("MEMBERS", "app-use1@us-east-1"),
+            ("MEMBERS", "app-use1"),
+            ("STATE_BUCKET", "Not A Bucket"),
+            ("TOPIC_ARNS", "mail@example.com"),
+            ("TOPOLOGY", "active"),
+            ("MODE", "Automatic"),
+            ("FAILBACK", "yes"),
+            ("ALARM_REGIONS", "web-*"),
+            ("ALARM_REGIONS", "web-*=ap-south-1"),
+            ("COOLDOWN_SECONDS", "30m"),
+            ("COOLDOWN_SECONDS", "-1"),
+            ("DAILY_BUDGET", "0"),
+            ("PROBE_TIMEOUT_MILLIS", "3.5"),
+            ("HEDGE_DELAY_MILLIS", "2001"),
+            ("CANARY_PREFIX", "/x"),
+        ] {
+            let mut variables = minimal();
+            variables.insert(name, value);
+            let error = read(&variables).expect_err(&format!("{name}={value}"));
+            assert!(error.to_string().contains(name), "{name}={value}: {error}");
+        }
+    }
+}
