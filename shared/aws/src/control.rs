@@ -9,13 +9,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_s3control::types::MultiRegionAccessPointRoute;
 use jiff::Timestamp;
-use sentinel_core::names::{Members, MrapArn, Region};
-use sentinel_core::routes::{Route, Routes};
+use sentinel_core::names::{Member, Members, MrapArn, Region};
+use sentinel_core::routes::{Dial, Route, Routes};
 use serde::Serialize;
 
 use crate::edge::Edge;
-use crate::failure::Failure;
+use crate::failure::{Failure, failure_of};
+use crate::hedge::{Ended, Plan, ask_in_turn};
+use crate::limits::Purpose;
 
 /// The Regions that serve the routes API, in the order in which they are asked.
 pub const CONTROL_ENDPOINTS: [&str; 5] = [
@@ -190,8 +193,47 @@ pub enum SubmitError {
     Unsubmittable(&'static str),
 }
 
+impl ControlError {
+    /// All tries, in the order in which they began.
+    #[must_use]
+    pub fn tries(&self) -> &[Try] {
+        match self {
+            Self::Mismatch { tries, .. }
+            | Self::Rejected { tries, .. }
+            | Self::AllUnreachable { tries }
+            | Self::DeadlinePassed { tries } => tries,
+        }
+    }
+}
+
+impl SubmitError {
+    /// All tries, in the order in which they began.
+    #[must_use]
+    pub fn tries(&self) -> &[Try] {
+        match self {
+            Self::Conflict { tries }
+            | Self::Rejected { tries, .. }
+            | Self::AllUnreachable { tries }
+            | Self::DeadlinePassed { tries } => tries,
+            Self::Unsubmittable(_) => &[],
+        }
+    }
+}
+
+/// The tries in one line, for people.
 fn summary(tries: &[Try]) -> String {
-    todo!("{}", tries.len())
+    if tries.is_empty() {
+        return "nobody was asked".to_owned();
+    }
+    let parts: Vec<String> = tries
+        .iter()
+        .map(|one| match &one.outcome {
+            TryOutcome::Answered => format!("{} answered", one.endpoint),
+            TryOutcome::Abandoned => format!("{} had not answered", one.endpoint),
+            TryOutcome::Failed(failure) => format!("{}: {failure}", one.endpoint),
+        })
+        .collect();
+    parts.join("; ")
 }
 
 impl ControlPlane {
@@ -220,7 +262,46 @@ impl ControlPlane {
         avoid: &BTreeSet<Region>,
         until: Timestamp,
     ) -> Result<RoutesRead, ControlError> {
-        todo!("{avoid:?} {until}")
+        let (ended, tries) = ask_in_turn(&self.edge, self.plan(avoid, until), |endpoint| {
+            let request = self
+                .client(&endpoint)
+                .get_multi_region_access_point_routes()
+                .account_id(self.mrap.account())
+                .mrap(self.mrap.as_str());
+            async move {
+                match request.send().await {
+                    Ok(answer) => Ok(answer.routes.unwrap_or_default()),
+                    Err(error) => Err(failure_of(&error)),
+                }
+            }
+        })
+        .await;
+        match ended {
+            Ended::Answered { endpoint, answer } => {
+                let read: Vec<RawRoute> = answer.into_iter().map(RawRoute::from).collect();
+                match routes_of(&self.members, &read) {
+                    Ok(routes) => Ok(RoutesRead {
+                        routes,
+                        endpoint,
+                        tries,
+                    }),
+                    Err(detail) => Err(ControlError::Mismatch {
+                        detail,
+                        read,
+                        endpoint,
+                        tries,
+                    }),
+                }
+            }
+            Ended::Refused { endpoint, failure } => Err(ControlError::Rejected {
+                endpoint,
+                failure,
+                tries,
+            }),
+            // Reading conflicts with nobody; whatever the 409 meant, no answer was had.
+            Ended::Exhausted | Ended::Conflict => Err(ControlError::AllUnreachable { tries }),
+            Ended::TimeUp => Err(ControlError::DeadlinePassed { tries }),
+        }
     }
 
     /// Submits the new dials of `changes` in one call, addressed by bucket.
@@ -229,13 +310,138 @@ impl ControlPlane {
     /// returns by then.
     ///
     /// # Errors
-    /// [`SubmitError`] says whether anything may have been changed all the same.
+    /// [`SubmitError`]; its tries say whether anything may have been changed all the same.
     pub async fn submit(
         &self,
         changes: &[Route],
         avoid: &BTreeSet<Region>,
         until: Timestamp,
     ) -> Result<Submitted, SubmitError> {
-        todo!("{changes:?} {avoid:?} {until}")
+        let updates = updates_of(changes)?;
+        let (ended, tries) = ask_in_turn(&self.edge, self.plan(avoid, until), |endpoint| {
+            let request = self
+                .client(&endpoint)
+                .submit_multi_region_access_point_routes()
+                .account_id(self.mrap.account())
+                .mrap(self.mrap.as_str())
+                .set_route_updates(Some(updates.clone()));
+            async move {
+                match request.send().await {
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(failure_of(&error)),
+                }
+            }
+        })
+        .await;
+        match ended {
+            Ended::Answered { endpoint, .. } => Ok(Submitted { endpoint, tries }),
+            Ended::Conflict => Err(SubmitError::Conflict { tries }),
+            Ended::Refused { endpoint, failure } => Err(SubmitError::Rejected {
+                endpoint,
+                failure,
+                tries,
+            }),
+            Ended::Exhausted => Err(SubmitError::AllUnreachable { tries }),
+            Ended::TimeUp => Err(SubmitError::DeadlinePassed { tries }),
+        }
+    }
+
+    fn client(&self, endpoint: &Region) -> aws_sdk_s3control::Client {
+        self.edge
+            .s3control(endpoint, Purpose::Control(self.timeouts.try_timeout))
+    }
+
+    fn plan(&self, avoid: &BTreeSet<Region>, until: Timestamp) -> Plan {
+        Plan {
+            order: endpoint_order(self.edge.region(), avoid),
+            hedge_delay: self.timeouts.hedge_delay,
+            until,
+        }
+    }
+}
+
+/// All five endpoints: the nearest first, those to avoid last.
+fn endpoint_order(nearest: &Region, avoid: &BTreeSet<Region>) -> Vec<Region> {
+    let mut order: Vec<Region> = CONTROL_ENDPOINTS
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    order.sort_by_key(|endpoint| (avoid.contains(endpoint), endpoint != nearest));
+    order
+}
+
+/// The updates to submit. They name the bucket only: it identifies a route by itself, and there
+/// are reports of the service refusing updates that name the Region.
+fn updates_of(changes: &[Route]) -> Result<Vec<MultiRegionAccessPointRoute>, SubmitError> {
+    if changes.is_empty() {
+        return Err(SubmitError::Unsubmittable("it changes nothing"));
+    }
+    changes
+        .iter()
+        .map(|route| match route.dial {
+            Dial::Undefined(_) => Err(SubmitError::Unsubmittable("AWS defines only 0 and 100")),
+            dial => MultiRegionAccessPointRoute::builder()
+                .bucket(route.bucket.as_str())
+                .traffic_dial_percentage(dial.into())
+                .build()
+                .map_err(|_| SubmitError::Unsubmittable("a route lacks its dial")),
+        })
+        .collect()
+}
+
+impl From<MultiRegionAccessPointRoute> for RawRoute {
+    fn from(route: MultiRegionAccessPointRoute) -> Self {
+        Self {
+            bucket: route.bucket,
+            region: route.region,
+            dial: route.traffic_dial_percentage,
+        }
+    }
+}
+
+/// The members' routes, or how what was read differs from them.
+fn routes_of(members: &Members, read: &[RawRoute]) -> Result<Routes, String> {
+    let mut routes = Vec::with_capacity(read.len());
+    for raw in read {
+        let member = member_of(members, raw)?;
+        if routes
+            .iter()
+            .any(|route: &Route| route.region == member.region)
+        {
+            return Err(format!("{member} has two routes"));
+        }
+        routes.push(Route {
+            bucket: member.bucket.clone(),
+            region: member.region.clone(),
+            dial: Dial::from(raw.dial),
+        });
+    }
+    if let Some(missing) = members
+        .iter()
+        .find(|member| !routes.iter().any(|route| route.region == member.region))
+    {
+        return Err(format!("{missing} has no route"));
+    }
+    Ok(Routes::from(routes))
+}
+
+/// The member that a route leads to, by its bucket or, without one, by its Region.
+fn member_of<'a>(members: &'a Members, raw: &RawRoute) -> Result<&'a Member, String> {
+    let region = raw.region.as_deref();
+    let member = match raw.bucket.as_deref() {
+        Some(bucket) => members
+            .with_bucket(bucket)
+            .ok_or_else(|| format!("a route leads to {bucket}, which is no member"))?,
+        None => members
+            .iter()
+            .find(|member| Some(member.region.as_str()) == region)
+            .ok_or_else(|| format!("a route leads to {}", region.unwrap_or("nowhere")))?,
+    };
+    match region {
+        Some(region) if region != member.region.as_str() => Err(format!(
+            "the route to {} leads to {region}, configured is {}",
+            member.bucket, member.region
+        )),
+        _ => Ok(member),
     }
 }

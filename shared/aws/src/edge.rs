@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_async::rt::sleep::{AsyncSleep, SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::rt::sleep::{AsyncSleep, SharedAsyncSleep, Sleep, TokioSleep};
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use aws_smithy_runtime::client::identity::IdentityCache;
 use aws_smithy_runtime::client::retries::RetryPartition;
@@ -167,6 +167,11 @@ impl Edge {
     /// Waits.
     pub async fn sleep(&self, duration: Duration) {
         self.parts.sleep.sleep(duration).await;
+    }
+
+    /// A timer that can be polled again and again.
+    pub(crate) fn timer(&self, duration: Duration) -> Sleep {
+        self.parts.sleep.sleep(duration)
     }
 
     /// How long it is until `until`; zero once it has passed.

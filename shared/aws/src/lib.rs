@@ -11,6 +11,7 @@ pub mod control;
 pub mod edge;
 pub mod endpoints;
 pub mod failure;
+mod hedge;
 pub mod limits;
 pub mod log;
 pub mod pending;
