@@ -11,19 +11,14 @@ use crate::names::{AlarmArn, Members, Region};
 ///
 /// The text names `ALARM_REGIONS` and gives the entry to add.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "alarm {name:?} may trigger, but the Region it speaks for cannot be told: {why}. Add {entry} to \
-     ALARM_REGIONS{}", alternatives(.members)
-)]
+#[error("alarm {name:?} may trigger, but the Region it speaks for cannot be told: {why}. {remedy}")]
 pub struct RegionUnknown {
     /// The alarm's name.
     pub name: String,
     /// Why it cannot be told.
     pub why: WhyUnknown,
-    /// The entry for `ALARM_REGIONS`, with the home Region filled in.
-    pub entry: String,
-    /// The Regions that the entry may name, most preferred first.
-    pub members: Vec<Region>,
+    /// The entry to add to `ALARM_REGIONS`.
+    pub remedy: String,
 }
 
 /// Why an alarm's Region cannot be told.
@@ -73,21 +68,18 @@ impl fmt::Display for WhyUnknown {
     }
 }
 
-fn alternatives(members: &[Region]) -> String {
-    if members.len() < 2 {
-        return String::new();
-    }
-    let regions: Vec<&str> = members.iter().map(Region::as_str).collect();
-    format!(" (or another of {})", regions.join(", "))
-}
-
 impl RegionUnknown {
     fn new(name: &str, why: WhyUnknown, members: &Members) -> Self {
+        let regions: Vec<&str> = members.regions().map(Region::as_str).collect();
         Self {
             name: name.to_owned(),
             why,
-            entry: format!("{}={}", glob_for(name), members.home().region),
-            members: members.regions().cloned().collect(),
+            remedy: format!(
+                "Add {}={} to ALARM_REGIONS (naming whichever it speaks for of {})",
+                glob_for(name),
+                members.home().region,
+                regions.join(", ")
+            ),
         }
     }
 
@@ -206,7 +198,7 @@ pub fn regions_of_dimensions<'a>(
         match key {
             "Region" => by_region.extend(members.regions().find(|region| region.as_str() == value)),
             "BucketName" => {
-                by_bucket.extend(members.with_bucket(value).map(|member| &member.region))
+                by_bucket.extend(members.with_bucket(value).map(|member| &member.region));
             }
             _ => {}
         }
