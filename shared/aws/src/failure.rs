@@ -129,8 +129,16 @@ where
         SdkError::DispatchFailure(dispatch) if dispatch.is_timeout() => Failure::Deadline,
         SdkError::ServiceError(answer) => Failure::Status {
             status: answer.raw().status().as_u16(),
-            code: answer.err().code().map(cut),
-            message: answer.err().message().map(cut),
+            code: answer
+                .err()
+                .code()
+                .or_else(|| element(answer.raw(), "Code"))
+                .map(cut),
+            message: answer
+                .err()
+                .message()
+                .or_else(|| element(answer.raw(), "Message"))
+                .map(cut),
         },
         // An answer that could not be understood. With an error status the status is the answer;
         // a success that cannot be read is no answer.
@@ -168,6 +176,15 @@ pub(crate) fn words(error: &(dyn StdError + 'static)) -> String {
         cause = error.source();
     }
     cut(&text)
+}
+
+/// The text of an element of an XML error. S3 Control wraps its errors in `ErrorResponse`, and the
+/// SDK looks for them there; S3's own front end, which may answer in its place, does not.
+fn element<'a>(answer: &'a HttpResponse, name: &str) -> Option<&'a str> {
+    let body = std::str::from_utf8(answer.body().bytes()?).ok()?;
+    let (_, after) = body.split_once(&format!("<{name}>"))?;
+    let (text, _) = after.split_once('<')?;
+    Some(text)
 }
 
 fn cut(text: &str) -> String {

@@ -63,9 +63,15 @@ impl Meaning {
                 (300..=399, _) => Self::Endpoint,
                 (409, _) => Self::Conflict,
                 (429 | 500.., _)
-                | (_, Some("SlowDown" | "Throttling" | "ThrottlingException" | "TooManyRequestsException")) => {
-                    Self::Passing
-                }
+                | (
+                    _,
+                    Some(
+                        "SlowDown"
+                        | "Throttling"
+                        | "ThrottlingException"
+                        | "TooManyRequestsException",
+                    ),
+                ) => Self::Passing,
                 _ => Self::Refusal,
             },
         }
@@ -108,7 +114,8 @@ where
             if let Some(verdict) = verdict {
                 break verdict;
             }
-            if is_second || second_pass.is_empty() || edge.left(plan.until) <= PAUSE_BETWEEN_PASSES {
+            if is_second || second_pass.is_empty() || edge.left(plan.until) <= PAUSE_BETWEEN_PASSES
+            {
                 break Ended::Exhausted;
             }
             edge.sleep(PAUSE_BETWEEN_PASSES).await;
@@ -169,7 +176,12 @@ impl TryLog {
             .into_iter()
             .map(|(endpoint, started_at, end)| {
                 let (ended_at, outcome) = end.unwrap_or((at, TryOutcome::Abandoned));
-                Try { endpoint, started_at, ended_at, outcome }
+                Try {
+                    endpoint,
+                    started_at,
+                    ended_at,
+                    outcome,
+                }
             })
             .collect()
     }

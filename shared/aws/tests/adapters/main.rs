@@ -1,0 +1,12 @@
+//! The adapters against scripted answers, on paused time: what they send, when, and how they
+//! understand what comes back.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod control;
+mod wire;
