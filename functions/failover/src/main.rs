@@ -1,1 +1,28 @@
-fn main() {}
+//! Wires the `failover` function to the Lambda runtime.
+
+use std::sync::Arc;
+
+use failover::{Deps, handle};
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use sentinel_aws::edge::Edge;
+use sentinel_core::settings::Settings;
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    #[expect(clippy::disallowed_methods, reason = "settings are read here, once")]
+    let lookup = |name: &str| std::env::var(name).ok();
+    let settings = Settings::from_lookup(lookup)?;
+    let edge = Arc::new(Edge::from_env().await?);
+    let deps = Deps::new(edge, settings);
+    let deps = &deps;
+    run(service_fn(async |event: LambdaEvent<Value>| {
+        let deadline = Timestamp::from_millisecond(i64::try_from(event.context.deadline).unwrap_or(i64::MAX))
+            .unwrap_or(Timestamp::MAX);
+        handle(deps, event.payload, deadline, &event.context.request_id)
+            .await
+            .map_err(|error| Error::from(error.chain()))
+    }))
+    .await
+}

@@ -1,0 +1,399 @@
+//! The automatic cycle: take note, look, reconcile, decide, record. Alarms and the tick both run it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use sentinel_aws::alarms::DescribedAlarm;
+use sentinel_aws::control::ControlError;
+use sentinel_core::alarm::{Admission, AlarmTransition, regions_of, regions_of_dimensions};
+use sentinel_core::announce::{Event, Severity};
+use sentinel_core::answer::{Answer, Outcome};
+use sentinel_core::decide::{Assessment, Decision, Request, Wish, decide};
+use sentinel_core::evidence::{Observer, Verdict};
+use sentinel_core::names::{AlarmArn, Region};
+use sentinel_core::reconcile::Reconciled;
+use sentinel_core::routes::Routes;
+use sentinel_core::state::{Actor, Claim, Proposal, Standstill, State};
+
+use crate::act::Acted;
+use crate::error::Error;
+use crate::observe::Seen;
+use crate::record::{Record, Written};
+use crate::turn::{Turn, later};
+
+/// How often the cycle is run again after a lost race or a conflict.
+const ROUNDS: usize = 8;
+
+/// An open trigger that was confirmed longer ago than this is confirmed anew before a decision.
+const CONFIRM_AFTER: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long after the invocation's end nobody else acts on its claim: longer than any request
+/// that it began can take.
+const CLAIM_GRACE: SignedDuration = SignedDuration::from_secs(30);
+
+/// What became of one run of the cycle.
+pub(crate) enum Cycled {
+    /// Something was decided and recorded.
+    Decided {
+        /// The decision.
+        decision: Box<Decision>,
+        /// The routes that it was made about.
+        routes: Routes,
+        /// The state as recorded.
+        record: Box<Record>,
+    },
+    /// Somebody else wrote first.
+    Lost,
+}
+
+/// What a cycle is about.
+pub(crate) struct Task<'a> {
+    /// Alarms that changed their state.
+    pub(crate) transitions: &'a [AlarmTransition],
+    /// What is wanted.
+    pub(crate) wish: Wish,
+    /// The only decision that may be carried out, when an operator approved one.
+    pub(crate) approved: Option<&'a str>,
+    /// Report only: nothing is recorded, announced or changed.
+    pub(crate) dry_run: bool,
+}
+
+impl Task<'_> {
+    fn is_operators(&self) -> bool {
+        !matches!(self.wish, Wish::Triggers { approved: false })
+    }
+}
+
+impl Turn<'_> {
+    /// Alarms, or the tick if there are none.
+    pub(crate) async fn automatic(&self, transitions: &[AlarmTransition]) -> Result<Answer, Error> {
+        let task = Task {
+            transitions,
+            wish: Wish::Triggers { approved: false },
+            approved: None,
+            dry_run: false,
+        };
+        let result = self.run(&task).await;
+        if let Err(error @ (Error::Store(_) | Error::StateDeleted | Error::State(_))) = &result {
+            self.page_unrecorded(error, transitions).await;
+        }
+        result
+    }
+
+    /// Runs the cycle until its decision is recorded, and carries the decision out.
+    pub(crate) async fn run(&self, task: &Task<'_>) -> Result<Answer, Error> {
+        let mut seen = None;
+        for _ in 0..ROUNDS {
+            let mut unknown_region = None;
+            let Cycled::Decided { decision, routes, record } = self.cycle(task, &mut seen, &mut unknown_region).await? else {
+                continue;
+            };
+            if let (true, Some(assessment)) = (task.dry_run, decision.assessment()) {
+                let outcome = match *decision {
+                    Decision::Blocked(_) => Outcome::Blocked,
+                    _ => Outcome::WouldAct,
+                };
+                return Ok(Answer::about(outcome, &assessment.plan, assessment.explanation.clone()));
+            }
+            let mut answer = match *decision {
+                Decision::Act(assessment) if !task.dry_run => match self.act(&assessment.plan, &record.state).await? {
+                    Acted::Settled => Answer::about(Outcome::Submitted, &assessment.plan, assessment.explanation),
+                    Acted::Again => {
+                        seen = None;
+                        continue;
+                    }
+                },
+                decision => Answer::standing_still(&decision, &routes),
+            };
+            if !task.dry_run {
+                let published = self.publish_outbox().await;
+                self.prove_pending(&mut answer).await?;
+                answer.failed_topics = published?;
+            }
+            return match unknown_region {
+                None => Ok(answer),
+                Some(text) => Err(Error::RegionUnknown(text)),
+            };
+        }
+        Err(Error::Contended(ROUNDS))
+    }
+
+    /// One run: everything up to the compare-and-swap that records the decision and its claim.
+    async fn cycle(&self, task: &Task<'_>, seen: &mut Option<Seen>, unknown_region: &mut Option<String>) -> Result<Cycled, Error> {
+        let mut record = self.load().await?;
+        let mut next = record.state.clone();
+        *unknown_region = self.note_transitions(&mut next, task.transitions).await;
+        self.look(&next, seen).await;
+        let Some(seen) = seen else {
+            return Ok(Cycled::Lost);
+        };
+        let now = self.now();
+        if seen.probed {
+            next.evidence = Some(seen.evidence.clone());
+        }
+        next.confirm_triggers(&seen.alarms, Some(&seen.evidence), now);
+        let routes = match &seen.routes {
+            Ok(routes) => routes.clone(),
+            Err(error) => return self.without_routes(record, next, error, task.dry_run).await,
+        };
+        self.take_account(&mut next, seen, &routes, now);
+        let request = Request {
+            id: self.request_id.to_owned(),
+            wish: task.wish.clone(),
+        };
+        let decision = decide(seen.about(&routes), &next, &self.deps.settings, &request, now);
+        if task.dry_run {
+            return Ok(Cycled::Decided {
+                decision: Box::new(decision),
+                routes,
+                record: Box::new(record),
+            });
+        }
+        let decision = insist_on_approved(decision, task.approved)?;
+        self.record_decision(&mut next, &decision, task, now);
+        match self.save(&mut record, next).await? {
+            Written::Lost => Ok(Cycled::Lost),
+            Written::Done => Ok(Cycled::Decided {
+                decision: Box::new(decision),
+                routes,
+                record: Box::new(record),
+            }),
+        }
+    }
+
+    /// Observes; after a lost race only the routes are read again, the rest is seconds old.
+    async fn look(&self, state: &State, seen: &mut Option<Seen>) {
+        let fresh = self.deps.settings.thresholds.probe_interval;
+        match seen {
+            Some(seen) if self.now().duration_since(seen.evidence.observed_at) <= fresh => {
+                let avoid = crate::observe::believed_bad(state, Some(&seen.evidence));
+                seen.routes = self.read_routes(&avoid).await;
+            }
+            _ => {
+                let confirm = state.alarms_to_confirm(CONFIRM_AFTER, self.now());
+                *seen = Some(self.observe(state, &confirm).await);
+            }
+        }
+    }
+
+    /// Notes what the alarms said. Returns what could not be attributed to a Region, if anything.
+    async fn note_transitions(&self, state: &mut State, transitions: &[AlarmTransition]) -> Option<String> {
+        let mut unknown = Vec::new();
+        for transition in transitions {
+            match self.deps.settings.alarms.admits(transition) {
+                Admission::MayTrigger => {}
+                Admission::NotListed | Admission::ReplicationMetric => {
+                    self.info("an alarm that may not trigger changed its state: no change", transition);
+                    continue;
+                }
+            }
+            match self.regions(state, transition).await {
+                Ok(regions) => {
+                    let noted = state.note_transition(transition, &regions, self.now());
+                    self.info(&format!("alarm noted: {noted:?}"), transition);
+                }
+                Err(text) => {
+                    if transition.state == sentinel_core::alarm::AlarmState::Alarm {
+                        self.tell_unknown_region(state, transition, &text);
+                        unknown.push(text);
+                    }
+                }
+            }
+        }
+        (!unknown.is_empty()).then(|| unknown.join("; "))
+    }
+
+    /// The Regions an alarm speaks for; a composite's children are looked up if need be.
+    async fn regions(&self, state: &State, transition: &AlarmTransition) -> Result<BTreeSet<Region>, String> {
+        let settings = &self.deps.settings;
+        let remembered = |arn: &AlarmArn| state.alarm_regions(arn);
+        let first = regions_of(transition, &settings.alarms, &settings.members, &remembered);
+        let unknown = match first {
+            Ok(regions) => return Ok(regions),
+            Err(unknown) => unknown,
+        };
+        let children = unknown.unknown_children();
+        if children.is_empty() {
+            return Err(unknown.to_string());
+        }
+        let described: BTreeMap<AlarmArn, BTreeSet<Region>> = self
+            .describe(&children)
+            .await
+            .into_iter()
+            .filter_map(|(arn, described)| {
+                let region = self.region_of_described(&arn, &described.ok()?)?;
+                Some((arn, region))
+            })
+            .collect();
+        let known = |arn: &AlarmArn| described.get(arn).cloned().or_else(|| remembered(arn));
+        regions_of(transition, &settings.alarms, &settings.members, &known).map_err(|error| error.to_string())
+    }
+
+    fn region_of_described(&self, arn: &AlarmArn, alarm: &DescribedAlarm) -> Option<BTreeSet<Region>> {
+        let settings = &self.deps.settings;
+        let dimensions = alarm
+            .metrics
+            .iter()
+            .flat_map(|metric| &metric.dimensions)
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        regions_of_dimensions(arn.name(), dimensions, &settings.alarms, &settings.members)?.ok().map(|region| BTreeSet::from([region]))
+    }
+
+    /// Brings the state up to what was seen, and records what people have to be told about it.
+    fn take_account(&self, next: &mut State, seen: &Seen, routes: &Routes, now: Timestamp) {
+        let thresholds = &self.deps.settings.thresholds;
+        let evidence = &seen.evidence;
+        match next.reconcile(routes, Some(evidence), self.request_id, thresholds.settle, now) {
+            Reconciled::Same | Reconciled::Baseline => {}
+            Reconciled::Settled(plan) => self.tell_submitted(next, &plan),
+            Reconciled::LateLanding(change) | Reconciled::Outside(change) => self.tell_surprise(next, &change, evidence),
+        }
+        self.tell_problem(next, "control-unreachable", None);
+        self.tell_problem(next, "routes-mismatch", None);
+        next.review_accepted(Some(evidence), routes);
+        next.open_evidence_triggers(evidence, routes, thresholds.evidence_trigger, now);
+        self.tell_health(next, evidence);
+        let told = next.standstill.is_some();
+        if let Some(incident) = next.end_idle_incident(now)
+            && told
+        {
+            self.tell_incident_ended(next, &incident);
+        }
+    }
+
+    /// The routes cannot be read: what is known is recorded, people are told, and the next tick goes on.
+    async fn without_routes(&self, mut record: Record, mut next: State, error: &ControlError, dry_run: bool) -> Result<Cycled, Error> {
+        if !dry_run {
+            self.tell_routes_unreadable(&mut next, error);
+            if let Written::Lost = self.save(&mut record, next).await? {
+                return Ok(Cycled::Lost);
+            }
+            if let Err(error) = self.publish_outbox().await {
+                self.warn("announcements wait for the next tick", &error);
+            }
+        }
+        Err(Error::Routes(Box::new(error.clone())))
+    }
+
+    /// Puts the decision into the state: its claim, its proposal, or what stands in its way.
+    fn record_decision(&self, next: &mut State, decision: &Decision, task: &Task<'_>, now: Timestamp) {
+        match decision {
+            Decision::NoChange { .. } => {
+                if !task.is_operators() {
+                    next.standstill = None;
+                    next.proposal = None;
+                }
+            }
+            Decision::Act(assessment) => {
+                let plan = assessment.plan.clone();
+                if let Some(region) = plan.from.iter().chain(&plan.to).next() {
+                    next.open_incident(plan.asked_at, region, now);
+                }
+                next.note(now, format!("decided {}: {} ({})", plan.decision, plan.after, plan.reason));
+                next.claim = Some(Claim {
+                    request_id: self.request_id.to_owned(),
+                    claimed_at: now,
+                    expires: later(self.deadline, CLAIM_GRACE),
+                    plan,
+                });
+            }
+            Decision::Blocked(assessment) | Decision::WouldAct(assessment) | Decision::NeedsApproval(assessment) => {
+                if task.is_operators() {
+                    self.tell_operator_blocked(next, assessment);
+                } else {
+                    self.stand_still(next, decision, assessment, now);
+                }
+            }
+        }
+    }
+
+    /// Announces a decision that led to no change when it is a new one, and reminds of an old one.
+    fn stand_still(&self, next: &mut State, decision: &Decision, assessment: &Assessment, now: Timestamp) {
+        let plan = &assessment.plan;
+        let (event, ruling) = match decision {
+            Decision::WouldAct(_) => (Event::WouldAct, "would-act"),
+            Decision::NeedsApproval(_) => (Event::NeedsApproval, "needs-approval"),
+            _ => (Event::Blocked, "blocked"),
+        };
+        next.proposal = (event == Event::NeedsApproval).then(|| Proposal {
+            plan: plan.clone(),
+            at: now,
+        });
+        let fingerprint = serde_json::json!([ruling, plan.incident, plan.from, assessment.blocking]).to_string();
+        let reminder = self.deps.settings.thresholds.blocked_reminder;
+        let count = match &next.standstill {
+            Some(known) if known.fingerprint == fingerprint => {
+                if now.duration_since(known.announced_at) < reminder {
+                    return;
+                }
+                known.count.saturating_add(1)
+            }
+            _ => 1,
+        };
+        next.standstill = Some(Standstill {
+            fingerprint,
+            announced_at: now,
+            count,
+        });
+        next.note(now, format!("{ruling} ({})", list_guards(assessment)));
+        self.tell_standstill(next, event, assessment, count);
+    }
+
+    /// Pages once for every member that refuses the probes for a reason that is ours to fix, and
+    /// for an observer that cannot be believed; forgets it once it is over.
+    fn tell_health(&self, next: &mut State, evidence: &sentinel_core::evidence::Evidence) {
+        if let Observer::Sick { reason } = &evidence.observer {
+            self.tell_problem(
+                next,
+                "observer-sick",
+                Some((Event::ObserverSick, Severity::Critical, "", reason.clone())),
+            );
+            return;
+        }
+        self.tell_problem(next, "observer-sick", None);
+        for member in &evidence.members {
+            let key = format!("misconfigured {}", member.region);
+            match member.verdict {
+                Verdict::Misconfigured => self.tell_problem(
+                    next,
+                    &key,
+                    Some((
+                        Event::MemberMisconfigured,
+                        Severity::Critical,
+                        member.region.as_str(),
+                        format!("{} refuses the probes ({})", member.region, member.detail),
+                    )),
+                ),
+                Verdict::Good => self.tell_problem(next, &key, None),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn list_guards(assessment: &Assessment) -> String {
+    let names: Vec<&str> = assessment.blocking.iter().map(|guard| guard.as_str()).collect();
+    names.join(", ")
+}
+
+/// An approval is for one decision: anything else that would be decided now is not carried out.
+fn insist_on_approved(decision: Decision, approved: Option<&str>) -> Result<Decision, Error> {
+    let Some(approved) = approved else {
+        return Ok(decision);
+    };
+    match &decision {
+        Decision::Act(assessment) if assessment.plan.decision != approved => Err(Error::Command(format!(
+            "the situation has changed since decision {approved} was proposed; deciding now gives {}: {}",
+            assessment.plan.decision, assessment.explanation
+        ))),
+        Decision::NoChange { explanation } => Err(Error::Command(format!(
+            "the situation has changed since decision {approved} was proposed: {explanation}"
+        ))),
+        _ => Ok(decision),
+    }
+}
+
+/// Whether a person made the change.
+pub(crate) fn is_operators(by: Actor) -> bool {
+    by == Actor::Operator
+}

@@ -1,0 +1,192 @@
+//! Looking at the world: routes, evidence, drift, alarms and replication metrics.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::{join, join3, join_all};
+use jiff::SignedDuration;
+use sentinel_aws::alarms::{DescribeError, DescribedAlarm};
+use sentinel_aws::control::ControlError;
+use sentinel_core::alarm::AlarmState;
+use sentinel_core::decide::{Drift, Observation, Pending};
+use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, Verdict};
+use sentinel_core::names::{AlarmArn, Region};
+use sentinel_core::routes::Routes;
+use sentinel_core::state::State;
+use sentinel_core::triggers::AlarmNow;
+
+use crate::record::EVIDENCE_KEY;
+use crate::turn::Turn;
+
+/// How long reading the routes may take: every control endpoint twice.
+const READ_ROUTES: SignedDuration = SignedDuration::from_secs(9);
+/// How long a round of probes may take beyond the time limits of its requests.
+const ROUND_SLACK: SignedDuration = SignedDuration::from_secs(1);
+/// How long describing alarms may take.
+const DESCRIBE: SignedDuration = SignedDuration::from_secs(6);
+/// How long reading replication metrics may take; they only explain.
+const METRICS: SignedDuration = SignedDuration::from_secs(4);
+
+/// What was seen, owned.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// The routes, or why they could not be read.
+    pub(crate) routes: Result<Routes, ControlError>,
+    /// The evidence: the health check's if it is fresh, else of a round made just now.
+    pub(crate) evidence: Evidence,
+    /// Whether the evidence is of a round made just now, to be recorded.
+    pub(crate) probed: bool,
+    /// What the readiness check found.
+    pub(crate) drift: Drift,
+    /// What CloudWatch says of the alarms that were asked about.
+    pub(crate) alarms: BTreeMap<AlarmArn, AlarmNow>,
+    /// Replication metrics.
+    pub(crate) pending: BTreeMap<(Region, Region), Pending>,
+}
+
+impl Seen {
+    /// The observation for a decision about these routes.
+    pub(crate) fn about<'a>(&'a self, routes: &'a Routes) -> Observation<'a> {
+        Observation {
+            routes,
+            evidence: Some(&self.evidence),
+            drift: &self.drift,
+            pending: &self.pending,
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Looks at everything a decision needs, at once.
+    pub(crate) async fn observe(&self, state: &State, confirm: &BTreeSet<AlarmArn>) -> Seen {
+        let avoid = believed_bad(state, None);
+        let (routes, (evidence, probed), alarms) = join3(
+            self.deps.control.routes(&avoid, self.within(READ_ROUTES)),
+            self.evidence(state),
+            self.describe(confirm),
+        )
+        .await;
+        let pending = self.pending(&evidence).await;
+        Seen {
+            routes: routes.map(|read| read.routes),
+            evidence,
+            probed,
+            drift: Drift::Unknown,
+            alarms: alarms.into_iter().map(|(arn, described)| (arn, alarm_now(described))).collect(),
+            pending,
+        }
+    }
+
+    /// The health check's evidence if it is fresh enough, else that of a round made now.
+    async fn evidence(&self, state: &State) -> (Evidence, bool) {
+        let recorded = self.recorded_evidence().await;
+        let fresh = |evidence: &Evidence| {
+            self.now().duration_since(evidence.observed_at) <= self.deps.settings.thresholds.evidence_max_age
+        };
+        if let Some(evidence) = recorded.clone().filter(fresh) {
+            return (evidence, false);
+        }
+        let timeout = self.deps.settings.thresholds.probe_timeout;
+        let until = self.within(timeout.saturating_mul(2) + ROUND_SLACK);
+        let round = self.deps.prober.round(self.request_id, until).await;
+        let previous = [recorded.as_ref(), state.evidence.as_ref()]
+            .into_iter()
+            .flatten()
+            .max_by_key(|evidence| evidence.observed_at);
+        let gap = self.deps.settings.thresholds.evidence_max_age;
+        (Evidence::after(previous, &round, gap), true)
+    }
+
+    /// What the health check wrote. Whatever is wrong with it only means that the members are probed.
+    pub(crate) async fn recorded_evidence(&self) -> Option<Evidence> {
+        match self.deps.store.load_optional::<Evidence>(EVIDENCE_KEY).await {
+            Ok(found) => found
+                .map(|(evidence, _)| evidence)
+                .filter(|evidence| evidence.schema == EVIDENCE_SCHEMA),
+            Err(error) => {
+                self.warn("the recorded evidence cannot be used; probing instead", &error);
+                None
+            }
+        }
+    }
+
+    /// Describes alarms, each in its own Region.
+    pub(crate) async fn describe(&self, arns: &BTreeSet<AlarmArn>) -> BTreeMap<AlarmArn, Result<DescribedAlarm, DescribeError>> {
+        if arns.is_empty() {
+            return BTreeMap::new();
+        }
+        self.deps.alarms.describe(arns, self.within(DESCRIBE)).await
+    }
+
+    /// Replication metrics from every bad member to every good one: what a failover leaves behind.
+    async fn pending(&self, evidence: &Evidence) -> BTreeMap<(Region, Region), Pending> {
+        let members = &self.deps.settings.members;
+        let of = |verdict: Verdict| members.iter().filter(move |member| evidence.verdict(&member.region) == verdict);
+        let now = self.now();
+        let until = self.within(METRICS);
+        let asked = of(Verdict::Bad).flat_map(|source| of(Verdict::Good).map(move |target| (source, target)));
+        let answers = asked.map(|(source, target)| async move {
+            let answer = self.deps.pending.pending(source, target, now, until).await;
+            ((source.region.clone(), target.region.clone()), answer)
+        });
+        let mut pending = BTreeMap::new();
+        for (pair, answer) in join_all(answers).await {
+            match answer {
+                Ok(Some(metrics)) => {
+                    pending.insert(
+                        pair,
+                        Pending {
+                            operations: metrics.operations,
+                            at: metrics.at,
+                        },
+                    );
+                }
+                Ok(None) => {}
+                Err(error) => self.warn("replication metrics cannot be read", &error),
+            }
+        }
+        pending
+    }
+
+    /// Reads the routes again, with the endpoints of believed-bad Regions last.
+    pub(crate) async fn read_routes(&self, avoid: &BTreeSet<Region>) -> Result<Routes, ControlError> {
+        self.deps
+            .control
+            .routes(avoid, self.within(READ_ROUTES))
+            .await
+            .map(|read| read.routes)
+    }
+
+    /// Routes and recorded evidence for `status`: nothing is probed, nothing waits long.
+    pub(crate) async fn glance(&self, state: &State) -> (Result<Routes, ControlError>, Option<Evidence>) {
+        let avoid = believed_bad(state, None);
+        let (routes, recorded) = join(self.read_routes(&avoid), self.recorded_evidence()).await;
+        let evidence = [recorded, state.evidence.clone()]
+            .into_iter()
+            .flatten()
+            .max_by_key(|evidence| evidence.observed_at);
+        (routes, evidence)
+    }
+}
+
+/// Regions whose control endpoint had better be asked last.
+pub(crate) fn believed_bad(state: &State, evidence: Option<&Evidence>) -> BTreeSet<Region> {
+    let evidence = evidence.or(state.evidence.as_ref());
+    let by_evidence = evidence
+        .into_iter()
+        .flat_map(|evidence| &evidence.members)
+        .filter(|member| member.verdict == Verdict::Bad)
+        .map(|member| member.region.clone());
+    let by_trigger = state.triggers.iter().map(|trigger| trigger.region.clone());
+    by_evidence.chain(by_trigger).collect()
+}
+
+fn alarm_now(described: Result<DescribedAlarm, DescribeError>) -> AlarmNow {
+    match described {
+        Ok(alarm) => AlarmNow::State {
+            state: AlarmState::from(alarm.state),
+            suppressed_by: alarm.suppressed_by,
+        },
+        Err(DescribeError::Gone) => AlarmNow::Gone,
+        Err(DescribeError::Failed(_)) => AlarmNow::Unreachable,
+    }
+}

@@ -1,0 +1,327 @@
+//! Operator commands.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use sentinel_aws::store::StoreError;
+use sentinel_core::announce::Event;
+use sentinel_core::answer::{Answer, ClaimStatus, MemberStatus, Outcome, RoutesShown, StatusDetails};
+use sentinel_core::command::{Command, FailbackCommand, FailoverCommand};
+use sentinel_core::decide::{Order, Wish};
+use sentinel_core::evidence::Evidence;
+use sentinel_core::guard::Guard;
+use sentinel_core::state::{APPROVAL, Hold, Settled, State};
+
+use crate::cycle::Task;
+use crate::error::Error;
+use crate::tell::list;
+use crate::turn::Turn;
+
+/// Changes and incidents that `status` shows.
+const HISTORY_SHOWN: usize = 20;
+
+fn overrides(force: bool, named: BTreeSet<Guard>) -> BTreeSet<Guard> {
+    if force { Guard::overridable().collect() } else { named }
+}
+
+impl Turn<'_> {
+    /// Carries out an operator's command.
+    pub(crate) async fn operate(&self, command: Command) -> Result<Answer, Error> {
+        match command {
+            Command::Tick => self.automatic(&[]).await,
+            Command::Status => self.status().await,
+            Command::Failover(command) => self.failover(command).await,
+            Command::Failback(command) => self.failback(command).await,
+            Command::Rehearse(_) => Err(Error::Command(
+                "rehearse is not available in this version: use failover with \"dryRun\": true to see what every guard says"
+                    .to_owned(),
+            )),
+            Command::Approve { decision } => self.approve(&decision).await,
+            Command::Hold { reason, until } => self.hold(&reason, until).await,
+            Command::Release { reason } => self.release(&reason).await,
+            Command::Acknowledge { incident } => self.acknowledge(&incident).await,
+            Command::RepairState { reason } => self.repair_state(&reason).await,
+        }
+    }
+
+    async fn failover(&self, command: FailoverCommand) -> Result<Answer, Error> {
+        let order = Order {
+            from: command.from.unwrap_or_default(),
+            to: command.to.unwrap_or_default(),
+            reason: command.reason,
+            overrides: overrides(command.force, command.overrides),
+        };
+        if let Some(region) = order.from.intersection(&order.to).next() {
+            return Err(Error::Command(format!(
+                "{region} stands in both from and to: a Region cannot be left and gone to at once"
+            )));
+        }
+        let task = Task {
+            transitions: &[],
+            wish: Wish::Failover(order.clone()),
+            approved: None,
+            dry_run: command.dry_run,
+        };
+        match self.run(&task).await {
+            Err(Error::Store(_) | Error::StateDeleted | Error::State(_)) if command.break_glass => {
+                self.break_glass(order, command.dry_run).await
+            }
+            Err(error @ Error::Store(_)) => Err(Error::Command(format!(
+                "{}. To act without the state store, repeat the command with \"breakGlass\": true",
+                error.chain()
+            ))),
+            other => other,
+        }
+    }
+
+    async fn failback(&self, command: FailbackCommand) -> Result<Answer, Error> {
+        let order = Order {
+            from: BTreeSet::new(),
+            to: BTreeSet::new(),
+            reason: command.reason,
+            overrides: overrides(command.force, command.overrides),
+        };
+        self.run(&Task {
+            transitions: &[],
+            wish: Wish::Failback(order),
+            approved: None,
+            dry_run: command.dry_run,
+        })
+        .await
+    }
+
+    /// Carries out a proposed decision if deciding again gives the same.
+    async fn approve(&self, decision: &str) -> Result<Answer, Error> {
+        let state = self.load().await?.state;
+        let proposed = state
+            .proposal
+            .as_ref()
+            .filter(|proposal| self.now().duration_since(proposal.at) <= APPROVAL);
+        match proposed {
+            Some(proposal) if proposal.plan.decision == decision => {}
+            Some(proposal) => {
+                return Err(Error::Command(format!(
+                    "decision {decision} does not wait for approval; {} does",
+                    proposal.plan.decision
+                )));
+            }
+            None => {
+                return Err(Error::Command(format!(
+                    "decision {decision} does not wait for approval: a decision can be approved for {} s",
+                    APPROVAL.as_secs()
+                )));
+            }
+        }
+        self.run(&Task {
+            transitions: &[],
+            wish: Wish::Triggers { approved: true },
+            approved: Some(decision),
+            dry_run: false,
+        })
+        .await
+    }
+
+    /// Changes the state by an operator's word, and tells everybody.
+    async fn decree(
+        &self,
+        event: Event,
+        headline: &str,
+        mut change: impl FnMut(&mut State, Timestamp) -> Result<Answer, Error>,
+    ) -> Result<Answer, Error> {
+        let (_, mut answer) = self
+            .update(|state, now| {
+                let answer = change(state, now)?;
+                if answer.outcome != Outcome::NoChange {
+                    self.tell_operator(state, event, headline, &answer);
+                }
+                Ok(answer)
+            })
+            .await?;
+        answer.failed_topics = self.publish_outbox().await?;
+        Ok(answer)
+    }
+
+    async fn hold(&self, reason: &str, until: Option<Timestamp>) -> Result<Answer, Error> {
+        if until.is_some_and(|until| until <= self.now()) {
+            return Err(Error::Command("until lies in the past: a hold has to end later than now".to_owned()));
+        }
+        let headline = format!("hold set: {reason}");
+        self.decree(Event::Held, &headline, |state, now| {
+            state.hold = Some(Hold {
+                reason: reason.to_owned(),
+                since: now,
+                until,
+            });
+            state.note(now, format!("hold set: {reason}"));
+            let end = until.map_or_else(|| "until it is released".to_owned(), |until| format!("until {until}"));
+            Ok(Answer::plain(
+                Outcome::Held,
+                format!("Held {end}: the dial is not turned automatically ({reason}). A change that was submitted before still takes effect."),
+            ))
+        })
+        .await
+    }
+
+    async fn release(&self, reason: &str) -> Result<Answer, Error> {
+        let headline = format!("hold released: {reason}");
+        self.decree(Event::Released, &headline, |state, now| {
+            Ok(match state.hold.take() {
+                None => Answer::plain(Outcome::NoChange, "No hold was set."),
+                Some(hold) => {
+                    state.note(now, format!("hold released: {reason}"));
+                    Answer::plain(
+                        Outcome::Released,
+                        format!("The hold of {} ({}) is lifted ({reason}); the next tick decides about open triggers.", hold.since, hold.reason),
+                    )
+                }
+            })
+        })
+        .await
+    }
+
+    async fn acknowledge(&self, incident: &str) -> Result<Answer, Error> {
+        self.decree(Event::Acknowledged, "incident acknowledged", |state, now| {
+            match &state.incident {
+                Some(open) if open.id == incident => {}
+                Some(open) => {
+                    return Err(Error::Command(format!(
+                        "incident {incident} is not open; {} is",
+                        open.id
+                    )));
+                }
+                None => {
+                    return Err(Error::Command(format!(
+                        "incident {incident} is not open; no incident is"
+                    )));
+                }
+            }
+            state.triggers.clear();
+            state.accepted.clear();
+            state.failback_suspended = None;
+            state.cooldown_ended = Some(now);
+            state.close_incident(now, "acknowledged by an operator");
+            Ok(Answer {
+                incident: Some(incident.to_owned()),
+                ..Answer::plain(
+                    Outcome::Acknowledged,
+                    format!("Incident {incident} and its triggers are closed; cooldown and suspension have ended. The routes stay as they are."),
+                )
+            })
+        })
+        .await
+    }
+
+    /// Begins a fresh state where the old one is gone or cannot be understood.
+    async fn repair_state(&self, reason: &str) -> Result<Answer, Error> {
+        match self.load().await {
+            Ok(_) => {
+                return Ok(Answer::plain(
+                    Outcome::NoChange,
+                    "The state can be read: there is nothing to repair.",
+                ));
+            }
+            Err(Error::StateDeleted | Error::State(_) | Error::Store(StoreError::Torn { .. })) => {}
+            Err(error) => return Err(error),
+        }
+        let routes = self
+            .read_routes(&BTreeSet::new())
+            .await
+            .map_err(|error| Error::Routes(Box::new(error)))?;
+        let now = self.now();
+        let mut state = State::first(self.deps.settings.mrap.clone(), now);
+        state.settled = Some(Settled {
+            routes: routes.clone(),
+            at: now,
+        });
+        // Whatever was known of cooldowns and holds is lost: a person has to say that it may go on.
+        state.hold = Some(Hold {
+            reason: format!("state repaired: {reason}"),
+            since: now,
+            until: None,
+        });
+        let answer = Answer {
+            routes: RoutesShown {
+                before: routes.clone().into(),
+                after: Vec::new(),
+            },
+            ..Answer::plain(
+                Outcome::Held,
+                format!("A fresh state was written with the routes as they are ({routes}); history, cooldowns and open incidents are lost. It begins on hold: send release when you have looked around."),
+            )
+        };
+        self.tell_operator(&mut state, Event::StateRepaired, "state repaired, on hold", &answer);
+        self.overwrite(state).await?;
+        let failed_topics = self.publish_outbox().await?;
+        Ok(Answer { failed_topics, ..answer })
+    }
+
+    async fn status(&self) -> Result<Answer, Error> {
+        let state = self.load().await?.state;
+        let (routes, evidence) = self.glance(&state).await;
+        let now = self.now();
+        let (shown, sight) = match routes {
+            Ok(routes) => (
+                RoutesShown {
+                    before: routes.clone().into(),
+                    after: Vec::new(),
+                },
+                format!("Routes: {routes}."),
+            ),
+            Err(error) => (RoutesShown::default(), format!("The routes cannot be read: {error}.")),
+        };
+        let mut explanation = sight;
+        if let Some(hold) = state.active_hold(now) {
+            explanation.push_str(&format!(" Held since {}: {}.", hold.since, hold.reason));
+        }
+        if state.triggers.is_empty() {
+            explanation.push_str(" No trigger is open.");
+        } else {
+            let regions: BTreeSet<_> = state.triggers.iter().map(|trigger| trigger.region.clone()).collect();
+            explanation.push_str(&format!(" Triggers are open for {}.", list(&regions)));
+        }
+        Ok(Answer {
+            incident: state.incident.as_ref().map(|incident| incident.id.clone()),
+            routes: shown,
+            status: Some(self.details(&state, evidence.as_ref(), now)),
+            ..Answer::plain(Outcome::Status, explanation)
+        })
+    }
+
+    fn details(&self, state: &State, evidence: Option<&Evidence>, now: Timestamp) -> StatusDetails {
+        let settings = &self.deps.settings;
+        StatusDetails {
+            mode: settings.mode,
+            failback: settings.failback,
+            hold: state.active_hold(now).cloned(),
+            triggers: state.triggers.clone(),
+            evidence: settings
+                .members
+                .regions()
+                .map(|region| {
+                    let member = evidence.and_then(|evidence| evidence.member(region));
+                    MemberStatus {
+                        region: region.clone(),
+                        verdict: evidence.map_or("unknown", |evidence| evidence.verdict(region).as_str()),
+                        detail: member.map_or_else(|| "never probed".to_owned(), |member| member.detail.clone()),
+                        since: member.map(|member| member.since),
+                        age_seconds: evidence.map(|evidence| now.duration_since(evidence.observed_at).as_secs()),
+                    }
+                })
+                .collect(),
+            claim: state.claim.as_ref().map(|claim| ClaimStatus {
+                request_id: claim.request_id.clone(),
+                decision: claim.plan.decision.clone(),
+                to: claim.plan.to.clone(),
+                expires: claim.expires,
+            }),
+            unproven: state.proof.as_ref().map(|proof| proof.plan.decision.clone()),
+            proposal: state.proposal.as_ref().map(|proposal| proposal.plan.decision.clone()),
+            drift: "unknown: no report of the readiness check".to_owned(),
+            failback_suspended: state.failback_suspended.clone(),
+            accepted: state.accepted.keys().cloned().collect(),
+            unpublished: state.outbox.len(),
+            history: state.changes.iter().rev().take(HISTORY_SHOWN).cloned().collect(),
+            incidents: state.closed.iter().rev().take(HISTORY_SHOWN).cloned().collect(),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Logs and embedded metrics.
+
+use std::fmt::Display;
+
+use sentinel_aws::log::{EmbeddedMetrics, Level, Resolution, Unit, log};
+use sentinel_core::alarm::AlarmTransition;
+use sentinel_core::answer::{Answer, Outcome};
+use sentinel_core::guard::GuardVerdict;
+use sentinel_core::state::{PendingProof, Plan};
+use serde_json::{Value, json};
+
+use crate::error::Error;
+use crate::turn::Turn;
+
+impl Turn<'_> {
+    /// The invocation's last words: its answer or its error, and the metrics of its decision.
+    pub(crate) fn report(&self, result: &Result<Answer, Error>) {
+        match result {
+            Ok(answer) => {
+                let mut fields = serde_json::to_value(answer).unwrap_or_default();
+                if let Value::Object(fields) = &mut fields {
+                    fields.insert("requestId".to_owned(), json!(self.request_id));
+                }
+                log(&self.deps.edge, Level::Info, answer.outcome.as_str(), &fields);
+                self.measure_decision(answer);
+            }
+            Err(error) => {
+                log(
+                    &self.deps.edge,
+                    Level::Error,
+                    &error.chain(),
+                    &json!({"requestId": self.request_id}),
+                );
+                self.metrics("").metric("Errors", 1.0, Unit::Count, Resolution::Minute).print(&self.deps.edge);
+            }
+        }
+    }
+
+    pub(crate) fn info(&self, message: &str, transition: &AlarmTransition) {
+        log(
+            &self.deps.edge,
+            Level::Info,
+            message,
+            &json!({"requestId": self.request_id, "alarm": transition}),
+        );
+    }
+
+    pub(crate) fn warn(&self, message: &str, error: &impl Display) {
+        log(
+            &self.deps.edge,
+            Level::Warn,
+            message,
+            &json!({"requestId": self.request_id, "error": error.to_string()}),
+        );
+    }
+
+    fn metrics(&self, region: &str) -> EmbeddedMetrics {
+        let mrap = self.deps.settings.mrap.alias();
+        let both = [("Mrap", mrap), ("Region", region)];
+        let dimensions = if region.is_empty() { &both[..1] } else { &both[..] };
+        EmbeddedMetrics::new(self.now(), dimensions).property("requestId", self.request_id)
+    }
+
+    fn measure_decision(&self, answer: &Answer) {
+        if answer.outcome == Outcome::Status {
+            return;
+        }
+        let region = answer.from.first().map_or("", |region| region.as_str());
+        let metrics = self
+            .metrics(region)
+            .property("outcome", answer.outcome.as_str())
+            .property("incident", json!(answer.incident))
+            .metric("Decisions", 1.0, Unit::Count, Resolution::Minute);
+        let metrics = if answer.outcome == Outcome::Blocked {
+            metrics.metric("BlockedDecisions", 1.0, Unit::Count, Resolution::Minute)
+        } else {
+            metrics
+        };
+        metrics.print(&self.deps.edge);
+        if answer.outcome == Outcome::Blocked {
+            for report in answer.guards.iter().filter(|report| report.verdict == GuardVerdict::Block && !report.overridden) {
+                EmbeddedMetrics::new(
+                    self.now(),
+                    &[("Mrap", self.deps.settings.mrap.alias()), ("Guard", report.guard.as_str())],
+                )
+                .metric("BlockedGuards", 1.0, Unit::Count, Resolution::Minute)
+                .print(&self.deps.edge);
+            }
+        }
+    }
+
+    /// The routes were changed: how long after the first sign of trouble.
+    pub(crate) fn measure_change(&self, plan: &Plan) {
+        let region = plan.from.first().map_or("", |region| region.as_str());
+        self.metrics(region)
+            .property("incident", plan.incident.as_str())
+            .property("decision", plan.decision.as_str())
+            .property("kind", plan.kind.as_str())
+            .metric("RouteChanges", 1.0, Unit::Count, Resolution::Minute)
+            .metric("TimeToDecide", self.seconds_since(plan.asked_at), Unit::Seconds, Resolution::Minute)
+            .print(&self.deps.edge);
+    }
+
+    /// The data plane shows it: how long after the routes did.
+    pub(crate) fn measure_proof(&self, pending: &PendingProof) {
+        let region = pending.plan.from.first().map_or("", |region| region.as_str());
+        self.metrics(region)
+            .property("incident", pending.plan.incident.as_str())
+            .property("decision", pending.plan.decision.as_str())
+            .metric("TimeToVerify", self.seconds_since(pending.settled_at), Unit::Seconds, Resolution::Minute)
+            .print(&self.deps.edge);
+    }
+
+    fn seconds_since(&self, at: jiff::Timestamp) -> f64 {
+        self.now().duration_since(at).as_secs_f64().max(0.0)
+    }
+}

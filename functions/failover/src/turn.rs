@@ -1,0 +1,81 @@
+//! One invocation.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+use sentinel_core::alarm::AlarmTransition;
+use sentinel_core::answer::{Answer, Outcome};
+use sentinel_core::command::Command;
+
+use crate::deps::Deps;
+use crate::error::Error;
+
+/// An invocation ends within this, whatever the function's time-out: the tick goes on.
+const LONGEST: SignedDuration = SignedDuration::from_secs(45);
+
+/// Kept free before the deadline for recording and announcing.
+const RESERVE: SignedDuration = SignedDuration::from_secs(3);
+
+/// One invocation: its adapters, its name and its time.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    pub(crate) deps: &'a Deps,
+    pub(crate) request_id: &'a str,
+    /// When Lambda ends the invocation.
+    pub(crate) deadline: Timestamp,
+    /// When work that can go on later stops.
+    pub(crate) end: Timestamp,
+    /// Writes made so far: numbers them for the store.
+    writes: AtomicUsize,
+}
+
+/// `at` plus `duration`, at the end of time at the latest.
+pub(crate) fn later(at: Timestamp, duration: SignedDuration) -> Timestamp {
+    at.checked_add(duration).unwrap_or(Timestamp::MAX)
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) fn new(deps: &'a Deps, deadline: Timestamp, request_id: &'a str) -> Self {
+        let now = deps.edge.now();
+        let end = later(now, LONGEST).min(later(deadline, -RESERVE)).max(now);
+        Self {
+            deps,
+            request_id,
+            deadline,
+            end,
+            writes: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.deps.edge.now()
+    }
+
+    /// The earlier of `limit` from now and the end of the invocation.
+    pub(crate) fn within(&self, limit: SignedDuration) -> Timestamp {
+        later(self.now(), limit).min(self.end)
+    }
+
+    /// The name of this invocation's next write.
+    pub(crate) fn next_writer(&self) -> String {
+        format!("{}#{}", self.request_id, self.writes.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Something that was recognised and is never a reason to act.
+    pub(crate) fn ignored(&self, what: &str) -> Answer {
+        Answer::plain(Outcome::NoChange, format!("Received {what}: no reason to act."))
+    }
+
+    /// Alarms changed their state.
+    pub(crate) async fn alarms(&self, transitions: &[AlarmTransition]) -> Result<Answer, Error> {
+        self.automatic(transitions).await
+    }
+
+    /// The tick, or an operator's command.
+    pub(crate) async fn command(&self, command: Command) -> Result<Answer, Error> {
+        match command {
+            Command::Tick => self.automatic(&[]).await,
+            command => self.operate(command).await,
+        }
+    }
+}
