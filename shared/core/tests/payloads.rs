@@ -195,6 +195,8 @@ fn times_come_in_several_spellings() {
         ("2026-11-20T16:59:03", None),
         ("2026-11-20", None),
         ("1795193943", None),
+        ("9999-12-30T00:00:00Z", None),
+        ("-000044-03-15T00:00:00Z", None),
         ("", None),
     ] {
         let mut payload = fixture("eventbridge-metric");
@@ -219,32 +221,22 @@ fn schedules_and_operators_send_commands() {
     ));
 }
 
+fn refusal(payload: &Value) -> String {
+    let error = parse(payload).unwrap_err().to_string();
+    assert!(error.len() < 1200, "{} bytes", error.len());
+    error
+}
+
+/// `name`, and below it what was said.
+fn report<'a>(refusals: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let lines = refusals
+        .into_iter()
+        .map(|(name, error)| format!("{name}\n    {error}\n"));
+    lines.collect()
+}
+
 #[test]
-fn refused_payloads_are_told_what_was_recognised() {
-    let with = |name: &str, place: &str, value: Value| {
-        let mut payload = fixture(name);
-        *payload.pointer_mut(place).unwrap() = value;
-        payload
-    };
-    let without = |name: &str, place: &str, key: &str| {
-        let mut payload = fixture(name);
-        let object = payload.pointer_mut(place).unwrap().as_object_mut().unwrap();
-        object.remove(key).unwrap();
-        payload
-    };
-    let message =
-        |text: &str| json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": text}}]});
-    let inner = |key: &str, value: Value| {
-        let mut payload = fixture("sns-metric");
-        let text = payload["Records"][0]["Sns"]["Message"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        let mut inner: Value = serde_json::from_str(&text).unwrap();
-        inner[key] = value;
-        payload["Records"][0]["Sns"]["Message"] = json!(inner.to_string());
-        payload
-    };
+fn foreign_payloads_are_told_what_was_recognised() {
     let bulk = "x".repeat(100_000);
     let cases = [
         ("null", Value::Null),
@@ -291,6 +283,59 @@ fn refused_payloads_are_told_what_was_recognised() {
             json!({"detail-type": "Object Created", "source": "aws.s3", "detail": {}}),
         ),
         ("event of no type", json!({"detail-type": null})),
+    ];
+    assert_snapshot!(
+        "foreign",
+        report(cases.map(|(name, payload)| (name, refusal(&payload))))
+    );
+}
+
+#[test]
+fn bytes_that_are_no_json_are_told_where() {
+    let cases = ["{\"command\":\n tick}", "", "{} {}", "{\"a\": \"\u{1}\"}"];
+    let refusals = cases.map(|text| (text, parse_bytes(text.as_bytes()).unwrap_err().to_string()));
+    assert_snapshot!("not-json", report(refusals));
+    let deep = "[".repeat(100_000);
+    for bytes in [&b"\xff\xfe"[..], deep.as_bytes()] {
+        assert!(matches!(
+            parse_bytes(bytes),
+            Err(PayloadError::NotJson { .. })
+        ));
+    }
+}
+
+/// The fixture with another value at this place.
+fn with(name: &str, place: &str, value: Value) -> Value {
+    let mut payload = fixture(name);
+    *payload.pointer_mut(place).unwrap() = value;
+    payload
+}
+
+/// The fixture without this key of the object at this place.
+fn without(name: &str, place: &str, key: &str) -> Value {
+    let mut payload = fixture(name);
+    let object = payload.pointer_mut(place).unwrap().as_object_mut().unwrap();
+    object.remove(key).unwrap();
+    payload
+}
+
+/// An SNS notification with this message.
+fn message(text: &str) -> Value {
+    json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": text}}]})
+}
+
+/// An alarm's SNS notification with another value in its message.
+fn inner(key: &str, value: Value) -> Value {
+    let payload = fixture("sns-metric");
+    let text = payload.pointer("/Records/0/Sns/Message").unwrap();
+    let mut inner: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+    inner[key] = value;
+    message(&inner.to_string())
+}
+
+#[test]
+fn unreadable_alarms_are_told_what_is_missing() {
+    let cases = [
         (
             "forged event",
             with("eventbridge-metric", "/source", json!("my.app")),
@@ -370,18 +415,8 @@ fn refused_payloads_are_told_what_was_recognised() {
         ),
         ("command of no text", json!({"command": 7})),
     ];
-    let mut report = String::new();
-    for (name, payload) in cases {
-        let error = parse(&payload).unwrap_err().to_string();
-        assert!(error.len() < 1200, "{name}: {} bytes", error.len());
-        report.push_str(&format!("{name}\n    {error}\n"));
-    }
-    for bytes in [&b"{\"command\":\n tick}"[..], b"", b"\xff\xfe"] {
-        let error = parse_bytes(bytes).unwrap_err();
-        report.push_str(&format!(
-            "{:?}\n    {error}\n",
-            String::from_utf8_lossy(bytes)
-        ));
-    }
-    assert_snapshot!("refused", report);
+    assert_snapshot!(
+        "unreadable",
+        report(cases.map(|(name, payload)| (name, refusal(&payload))))
+    );
 }

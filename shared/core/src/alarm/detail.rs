@@ -18,30 +18,27 @@ pub(super) fn transition(
     envelope_time: Option<&Value>,
     via: Via,
 ) -> Result<AlarmTransition, AlarmError> {
-    let state = detail.get("state").unwrap_or(&Value::Null);
+    let now = detail.get("state").unwrap_or(&Value::Null);
     let configuration = detail.get("configuration").unwrap_or(&Value::Null);
-    let time = present(state, "timestamp").or(envelope_time);
+    let time = present(now, "timestamp").or(envelope_time);
     let watched = Watched::of(configuration);
     Ok(AlarmTransition {
         name: arn.name().to_owned(),
         account: arn.account().to_owned(),
-        state: text(state, "value")
-            .map(AlarmState::from)
-            .ok_or(AlarmError::Field("state.value"))?,
+        state: state(now, "value").ok_or(AlarmError::Field("state.value"))?,
         previous: detail
             .get("previousState")
-            .and_then(|previous| text(previous, "value"))
-            .map(AlarmState::from),
+            .and_then(|previous| state(previous, "value")),
         changed_at: time
             .ok_or(AlarmError::Field("state.timestamp"))
             .and_then(|time| instant(time).ok_or(AlarmError::Time("state.timestamp")))?,
-        reason: text(state, "reason"),
+        reason: words(now, "reason"),
         kind: watched.kind,
-        suppression: suppression(detail, state),
+        suppression: suppression(detail, now),
         via,
         metrics: watched.metrics,
         expressions: watched.expressions,
-        children: children(state),
+        children: children(now),
         contributor: present(detail, "alarmContributor").map(|contributor| Contributor {
             id: text(contributor, "id").unwrap_or_default(),
             attributes: string_map(contributor.get("attributes")),
@@ -60,9 +57,32 @@ pub(super) fn text(object: &Value, key: &str) -> Option<String> {
     object.get(key).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// A time as CloudWatch writes it: RFC 3339, or the same with an offset without colon.
+/// `CloudWatch`'s own words under a key, cut off at its limit for a state's reason: they are
+/// stored and announced.
+pub(super) fn words(object: &Value, key: &str) -> Option<String> {
+    let words = object.get(key)?.as_str()?;
+    Some(words.chars().take(1023).collect())
+}
+
+/// The state under a key. An undocumented one is cut off where no documented one ends.
+pub(super) fn state(object: &Value, key: &str) -> Option<AlarmState> {
+    let name = object.get(key)?.as_str()?;
+    Some(AlarmState::from(name.chars().take(64).collect::<String>()))
+}
+
+/// An alarm's ARN, no longer than the `CloudWatch` API admits one.
+pub(super) fn alarm_arn(value: &Value) -> Option<AlarmArn> {
+    let text = value.as_str().filter(|text| text.len() <= 1600)?;
+    text.parse().ok()
+}
+
+/// A time as `CloudWatch` writes it: RFC 3339, or the same with an offset without colon.
+///
+/// One outside this and the next century is none, so that adding durations cannot overflow.
 pub(super) fn instant(value: &Value) -> Option<Timestamp> {
-    value.as_str()?.parse().ok()
+    let plausible = 946_684_800..7_258_118_400; // 2000-01-01 to 2200-01-01
+    let time: Timestamp = value.as_str()?.parse().ok()?;
+    plausible.contains(&time.as_second()).then_some(time)
 }
 
 /// Names and values of an object whose values are text; others are left out.
@@ -76,23 +96,23 @@ pub(super) fn string_map(value: Option<&Value>) -> BTreeMap<String, String> {
 /// Whether the alarm's actions are kept from acting now; whatever says so counts, however malformed.
 ///
 /// Looks at the current state only: the previous one carries the same keys when a suppression ends.
-fn suppression(detail: &Value, state: &Value) -> Option<Suppression> {
+fn suppression(detail: &Value, now: &Value) -> Option<Suppression> {
     if let Some(mute) = present(detail, "muteDetail") {
         return Some(Suppression::Muted {
             by: text(mute, "mutedByArn").unwrap_or_else(|| "a mute rule".to_owned()),
             until: mute.get("muteWindowEnd").and_then(instant),
         });
     }
-    present(state, "actionsSuppressedBy").map(|by| Suppression::Suppressed {
+    present(now, "actionsSuppressedBy").map(|by| Suppression::Suppressed {
         by: by.as_str().unwrap_or("unknown").to_owned(),
-        reason: text(state, "actionsSuppressedReason"),
+        reason: words(now, "actionsSuppressedReason"),
     })
 }
 
 /// The children that `reasonData` of a composite lists. It is JSON inside a string, and may be
 /// absent, of another kind or no JSON at all.
-fn children(state: &Value) -> Vec<TriggeringChild> {
-    let data = text(state, "reasonData")
+fn children(now: &Value) -> Vec<TriggeringChild> {
+    let data = text(now, "reasonData")
         .and_then(|data| serde_json::from_str::<Value>(&data).ok())
         .unwrap_or_default();
     let listed = data.get("triggeringAlarms").and_then(Value::as_array);
@@ -100,11 +120,11 @@ fn children(state: &Value) -> Vec<TriggeringChild> {
         .into_iter()
         .flatten()
         .filter_map(|child| {
-            let state = child.get("state").unwrap_or(&Value::Null);
+            let then = child.get("state").unwrap_or(&Value::Null);
             Some(TriggeringChild {
-                arn: child.get("arn")?.as_str()?.parse().ok()?,
-                state: text(state, "value").map(AlarmState::from),
-                at: state.get("timestamp").and_then(instant),
+                arn: alarm_arn(child.get("arn")?)?,
+                state: state(then, "value"),
+                at: then.get("timestamp").and_then(instant),
             })
         })
         .collect()

@@ -29,8 +29,7 @@ fn arn(event: &Value, detail: &Value) -> Result<AlarmArn, AlarmError> {
     let listed = event
         .get("resources")
         .and_then(|resources| resources.get(0))
-        .and_then(Value::as_str)
-        .and_then(|text| text.parse().ok());
+        .and_then(detail::alarm_arn);
     if let Some(arn) = listed {
         return Ok(arn);
     }
@@ -38,9 +37,8 @@ fn arn(event: &Value, detail: &Value) -> Result<AlarmArn, AlarmError> {
         let region = text(event, "region")?;
         let account = text(event, "account")?;
         let name = text(detail, "alarmName")?;
-        format!("arn:aws:cloudwatch:{region}:{account}:alarm:{name}")
-            .parse()
-            .ok()
+        let text = format!("arn:aws:cloudwatch:{region}:{account}:alarm:{name}");
+        detail::alarm_arn(&text.into())
     };
     made().ok_or(AlarmError::Unidentified)
 }

@@ -26,6 +26,9 @@ pub struct RegionUnknown {
 pub enum WhyUnknown {
     /// Neither `ALARM_REGIONS` nor a dimension names a member.
     NoDimension,
+    /// The query of an alarm over several time series carries no dimensions; the transitions of
+    /// its contributors, which come separately, do.
+    NoContributor,
     /// The dimensions name several members.
     Several(BTreeSet<Region>),
     /// A composite's payload lists no child in ALARM.
@@ -47,6 +50,11 @@ impl fmt::Display for WhyUnknown {
             Self::NoDimension => f.write_str(
                 "it has neither a dimension Region that is a member's Region nor a dimension \
                  BucketName that is a member's bucket",
+            ),
+            Self::NoContributor => f.write_str(
+                "it is an alarm over several time series, and only the transitions of its \
+                 contributors (detail type \"CloudWatch Alarm Contributor State Change\") carry \
+                 dimensions",
             ),
             Self::Several(regions) => {
                 write!(
@@ -134,7 +142,18 @@ pub fn regions_of(
     let name = &transition.name;
     regions_of_dimensions(name, transition.dimensions(), policy, members)?
         .map(|region| BTreeSet::from([region]))
-        .ok_or_else(|| RegionUnknown::new(name, WhyUnknown::NoDimension, members))
+        .ok_or_else(|| {
+            let is_query = matches!(
+                transition.kind,
+                AlarmKind::MetricsInsights | AlarmKind::PromQl
+            );
+            let why = if is_query && transition.contributor.is_none() {
+                WhyUnknown::NoContributor
+            } else {
+                WhyUnknown::NoDimension
+            };
+            RegionUnknown::new(name, why, members)
+        })
 }
 
 fn regions_of_composite(

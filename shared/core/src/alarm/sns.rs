@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use super::detail::{self, Spelling, Watched, present, text};
 use super::{
-    AlarmError, AlarmKind, AlarmMetric, AlarmState, AlarmTransition, Contributor, TriggeringChild,
-    Via,
+    AlarmError, AlarmKind, AlarmMetric, AlarmTransition, Contributor, TriggeringChild, Via,
 };
 use crate::names::AlarmArn;
 
@@ -32,11 +31,8 @@ pub(crate) fn is_alarm(message: &Value) -> bool {
 ///
 /// Its `Region` is a display name such as "EU (Ireland)" and is not looked at.
 pub(crate) fn read(message: &Value) -> Result<AlarmTransition, AlarmError> {
-    let arn: AlarmArn = present(message, "AlarmArn")
-        .ok_or(AlarmError::NoArn)?
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .ok_or(AlarmError::Arn("AlarmArn"))?;
+    let arn = present(message, "AlarmArn").ok_or(AlarmError::NoArn)?;
+    let arn = detail::alarm_arn(arn).ok_or(AlarmError::Arn("AlarmArn"))?;
     let changed_at = present(message, "StateChangeTime")
         .ok_or(AlarmError::Field("StateChangeTime"))
         .and_then(|time| detail::instant(time).ok_or(AlarmError::Time("StateChangeTime")))?;
@@ -44,12 +40,10 @@ pub(crate) fn read(message: &Value) -> Result<AlarmTransition, AlarmError> {
     Ok(AlarmTransition {
         name: arn.name().to_owned(),
         account: arn.account().to_owned(),
-        state: text(message, "NewStateValue")
-            .map(AlarmState::from)
-            .ok_or(AlarmError::Field("NewStateValue"))?,
-        previous: text(message, "OldStateValue").map(AlarmState::from),
+        state: detail::state(message, "NewStateValue").ok_or(AlarmError::Field("NewStateValue"))?,
+        previous: detail::state(message, "OldStateValue"),
         changed_at,
-        reason: text(message, "NewStateReason"),
+        reason: detail::words(message, "NewStateReason"),
         kind: watched.kind,
         // Neither a muted nor a suppressed alarm performs its SNS actions.
         suppression: None,
@@ -103,15 +97,15 @@ fn children(message: &Value, composite: &AlarmArn) -> Vec<TriggeringChild> {
         .flatten()
         .filter_map(|child| match child {
             Value::String(text) => Some(TriggeringChild {
-                arn: text.parse().ok().or_else(|| beside(composite, text))?,
+                arn: detail::alarm_arn(child).or_else(|| beside(composite, text))?,
                 state: None,
                 at: None,
             }),
             object => {
                 let state = object.get("State").unwrap_or(&Value::Null);
                 Some(TriggeringChild {
-                    arn: object.get("Arn")?.as_str()?.parse().ok()?,
-                    state: text(state, "Value").map(AlarmState::from),
+                    arn: detail::alarm_arn(object.get("Arn")?)?,
+                    state: detail::state(state, "Value"),
                     at: state.get("Timestamp").and_then(detail::instant),
                 })
             }
@@ -120,6 +114,9 @@ fn children(message: &Value, composite: &AlarmArn) -> Vec<TriggeringChild> {
 }
 
 fn beside(composite: &AlarmArn, name: &str) -> Option<AlarmArn> {
+    if name.starts_with("arn:") {
+        return None;
+    }
     let prefix = composite.as_str().strip_suffix(composite.name())?;
-    format!("{prefix}{name}").parse().ok()
+    detail::alarm_arn(&format!("{prefix}{name}").into())
 }
