@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use sentinel_aws::alarms::DescribedAlarm;
 use sentinel_aws::control::ControlError;
-use sentinel_core::alarm::{Admission, AlarmTransition, regions_of, regions_of_dimensions};
+use sentinel_core::alarm::{Admission, AlarmState, AlarmTransition, regions_of, regions_of_dimensions};
 use sentinel_core::announce::{Event, Severity};
 use sentinel_core::answer::{Answer, Outcome};
 use sentinel_core::decide::{Assessment, Decision, Request, Wish, decide};
@@ -73,7 +73,7 @@ impl Turn<'_> {
             approved: None,
             dry_run: false,
         };
-        let result = self.run(&task).await;
+        let result = Box::pin(self.run(&task)).await;
         if let Err(error @ (Error::Store(_) | Error::StateDeleted | Error::State(_))) = &result {
             self.page_unrecorded(error, transitions).await;
         }
@@ -85,7 +85,7 @@ impl Turn<'_> {
         let mut seen = None;
         for _ in 0..ROUNDS {
             let mut unknown_region = None;
-            let Cycled::Decided { decision, routes, record } = self.cycle(task, &mut seen, &mut unknown_region).await? else {
+            let Cycled::Decided { decision, routes, record } = Box::pin(self.cycle(task, &mut seen, &mut unknown_region)).await? else {
                 continue;
             };
             if let (true, Some(assessment)) = (task.dry_run, decision.assessment()) {
@@ -96,7 +96,7 @@ impl Turn<'_> {
                 return Ok(Answer::about(outcome, &assessment.plan, assessment.explanation.clone()));
             }
             let mut answer = match *decision {
-                Decision::Act(assessment) if !task.dry_run => match self.act(&assessment.plan, &record.state).await? {
+                Decision::Act(assessment) if !task.dry_run => match Box::pin(self.act(&assessment.plan, &record.state)).await? {
                     Acted::Settled => Answer::about(Outcome::Submitted, &assessment.plan, assessment.explanation),
                     Acted::Again => {
                         seen = None;
@@ -107,7 +107,7 @@ impl Turn<'_> {
             };
             if !task.dry_run {
                 let published = self.publish_outbox().await;
-                self.prove_pending(&mut answer).await?;
+                Box::pin(self.prove_pending(&mut answer)).await?;
                 answer.failed_topics = published?;
             }
             return match unknown_region {
@@ -171,7 +171,7 @@ impl Turn<'_> {
             }
             _ => {
                 let confirm = state.alarms_to_confirm(CONFIRM_AFTER, self.now());
-                *seen = Some(self.observe(state, &confirm).await);
+                *seen = Some(Box::pin(self.observe(state, &confirm)).await);
             }
         }
     }
@@ -192,11 +192,14 @@ impl Turn<'_> {
                     let noted = state.note_transition(transition, &regions, self.now());
                     self.info(&format!("alarm noted: {noted:?}"), transition);
                 }
-                Err(text) => {
-                    if transition.state == sentinel_core::alarm::AlarmState::Alarm {
-                        self.tell_unknown_region(state, transition, &text);
-                        unknown.push(text);
-                    }
+                Err(text) if transition.state == AlarmState::Alarm => {
+                    self.tell_unknown_region(state, transition, &text);
+                    unknown.push(text);
+                }
+                // Whatever is not ALARM opens nothing, so its Region does not matter.
+                Err(_) => {
+                    let regions = state.alarm_regions(&transition.arn).unwrap_or_default();
+                    state.note_transition(transition, &regions, self.now());
                 }
             }
         }
@@ -212,7 +215,7 @@ impl Turn<'_> {
             Ok(regions) => return Ok(regions),
             Err(unknown) => unknown,
         };
-        let children = unknown.unknown_children();
+        let children: BTreeSet<AlarmArn> = unknown.unknown_children().cloned().collect();
         if children.is_empty() {
             return Err(unknown.to_string());
         }
@@ -221,22 +224,24 @@ impl Turn<'_> {
             .await
             .into_iter()
             .filter_map(|(arn, described)| {
-                let region = self.region_of_described(&arn, &described.ok()?)?;
-                Some((arn, region))
+                let regions = self.regions_of_described(&arn, &described.ok()?)?;
+                Some((arn, regions))
             })
             .collect();
         let known = |arn: &AlarmArn| described.get(arn).cloned().or_else(|| remembered(arn));
         regions_of(transition, &settings.alarms, &settings.members, &known).map_err(|error| error.to_string())
     }
 
-    fn region_of_described(&self, arn: &AlarmArn, alarm: &DescribedAlarm) -> Option<BTreeSet<Region>> {
+    /// The Regions a described alarm speaks for: none is an answer, a contradiction is none.
+    fn regions_of_described(&self, arn: &AlarmArn, alarm: &DescribedAlarm) -> Option<BTreeSet<Region>> {
         let settings = &self.deps.settings;
         let dimensions = alarm
             .metrics
             .iter()
             .flat_map(|metric| &metric.dimensions)
             .map(|(name, value)| (name.as_str(), value.as_str()));
-        regions_of_dimensions(arn.name(), dimensions, &settings.alarms, &settings.members)?.ok().map(|region| BTreeSet::from([region]))
+        let region = regions_of_dimensions(arn.name(), dimensions, &settings.alarms, &settings.members).ok()?;
+        Some(region.into_iter().collect())
     }
 
     /// Brings the state up to what was seen, and records what people have to be told about it.

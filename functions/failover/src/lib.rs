@@ -47,8 +47,8 @@ pub async fn handle(deps: &Deps, payload: Value, deadline: Timestamp, request_id
     let result = match parse(&payload) {
         Err(error) => Err(Error::Payload(error)),
         Ok(Payload::Ignored { what }) => Ok(turn.ignored(&what)),
-        Ok(Payload::Alarms(transitions)) => turn.alarms(&transitions).await,
-        Ok(Payload::Command(command)) => turn.command(command).await,
+        Ok(Payload::Alarms(transitions)) => Box::pin(turn.alarms(&transitions)).await,
+        Ok(Payload::Command(command)) => Box::pin(turn.command(command)).await,
     };
     turn.report(&result);
     result

@@ -62,9 +62,9 @@ impl Turn<'_> {
             approved: None,
             dry_run: command.dry_run,
         };
-        match self.run(&task).await {
+        match Box::pin(self.run(&task)).await {
             Err(Error::Store(_) | Error::StateDeleted | Error::State(_)) if command.break_glass => {
-                self.break_glass(order, command.dry_run).await
+                Box::pin(self.break_glass(order, command.dry_run)).await
             }
             Err(error @ Error::Store(_)) => Err(Error::Command(format!(
                 "{}. To act without the state store, repeat the command with \"breakGlass\": true",

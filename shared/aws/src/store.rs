@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::edge::Edge;
-use crate::failure::Failure;
+use crate::failure::{Failure, failure_of, words};
+use crate::limits::Purpose;
 
 /// The version of a document: S3's entity tag, quotes included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub enum StoreError {
         key: String,
         /// What is wrong with it.
         detail: String,
+        /// Its version, for whoever is told to replace it.
+        etag: ETag,
     },
     /// The document could not be turned into JSON; nothing was sent.
     #[error("{key} cannot be written as JSON: {detail}")]
@@ -118,7 +121,14 @@ impl Store {
     /// # Errors
     /// `Torn`, `Unreachable` or `Denied`.
     pub async fn load<T: DeserializeOwned>(&self, key: &str) -> Result<Loaded<T>, StoreError> {
-        todo!("{key}")
+        if let Some((document, etag)) = self.load_optional(key).await? {
+            return Ok(Loaded::Found { document, etag });
+        }
+        match self.ever_existed(key).await {
+            Ok(false) => Ok(Loaded::FirstStart),
+            Ok(true) => Ok(Loaded::Deleted),
+            Err(failure) => Err(failed(key, failure)),
+        }
     }
 
     /// Reads a document whose absence means nothing.
@@ -129,14 +139,26 @@ impl Store {
         &self,
         key: &str,
     ) -> Result<Option<(T, ETag)>, StoreError> {
-        todo!("{key}")
+        let Some((body, etag)) = self.get(key).await.map_err(|failure| failed(key, failure))?
+        else {
+            return Ok(None);
+        };
+        match serde_json::from_slice(&body) {
+            Ok(document) => Ok(Some((document, etag))),
+            Err(error) => Err(StoreError::Torn {
+                key: key.to_owned(),
+                detail: detail_of(&error, &body),
+                etag,
+            }),
+        }
     }
 
     /// Writes a document if the key is still as expected, and gives its new version.
     ///
     /// `writer` identifies this very write (such as the request id and a counter) and is stored
     /// with it. When the answer to a write that was applied is lost, the SDK's retry meets its
-    /// own document; by `writer` it is recognised and the write counts as done.
+    /// own document; by `writer` it is recognised and the write counts as done. If somebody has
+    /// built on it by then it is reported as `Lost`; the document then shows that it was applied.
     ///
     /// # Errors
     /// [`StoreError`]; `Unreachable` leaves open whether the document was or will be written.
@@ -147,13 +169,219 @@ impl Store {
         expected: &Expected,
         writer: &str,
     ) -> Result<ETag, StoreError> {
-        let _ = serde_json::to_vec(document);
-        todo!("{key} {expected:?} {writer}")
+        let body = serde_json::to_vec(document).map_err(|error| StoreError::Unwritable {
+            key: key.to_owned(),
+            detail: error.to_string(),
+        })?;
+        let request = self
+            .client()
+            .put_object()
+            .bucket(self.bucket.as_str())
+            .key(key)
+            .content_type("application/json")
+            .metadata(WRITER, writer)
+            .body(body.into());
+        let request = match expected {
+            Expected::Absent => request.if_none_match("*"),
+            Expected::Version(etag) => request.if_match(&etag.0),
+        };
+        let failure = match request.send().await {
+            Ok(answer) => match answer.e_tag {
+                Some(etag) => return Ok(ETag(etag)),
+                None => no_etag(),
+            },
+            Err(error) => failure_of(&error),
+        };
+        let conflict = matches!(failure.status(), Some(409 | 412));
+        if !conflict && !failure.is_ambiguous() {
+            return Err(match (failure.status(), expected) {
+                (Some(404), Expected::Version(_)) if failure.code() != Some("NoSuchBucket") => {
+                    StoreError::Missing {
+                        key: key.to_owned(),
+                    }
+                }
+                _ => failed(key, failure),
+            });
+        }
+        match self.own_write(key, writer).await {
+            Ok(Some(etag)) => Ok(etag),
+            Ok(None) if conflict => Err(StoreError::Lost {
+                key: key.to_owned(),
+            }),
+            Ok(None) => Err(failed(key, failure)),
+            // Whose write it was cannot be told.
+            Err(source) => Err(StoreError::Unreachable {
+                key: key.to_owned(),
+                source,
+            }),
+        }
     }
 
     /// Whether S3 of the control Region answers, within `limit`. An answer that the object does
     /// not exist is a success: the service works.
     pub async fn ping(&self, limit: Duration) -> ProbeOutcome {
-        todo!("{limit:?} {:?} {}", self.edge, self.bucket)
+        let request = self
+            .edge
+            .s3(self.edge.region(), Purpose::Probe(limit))
+            .get_object()
+            .bucket(self.bucket.as_str())
+            .key("ping");
+        match self.edge.within(limit, request.send()).await {
+            None => ProbeOutcome::Deadline,
+            Some(Ok(_)) => ProbeOutcome::Success,
+            Some(Err(error)) => match failure_of(&error) {
+                failure if is_absent(&failure) => ProbeOutcome::Success,
+                failure => failure.into(),
+            },
+        }
+    }
+
+    fn client(&self) -> aws_sdk_s3::Client {
+        self.edge.s3(self.edge.region(), Purpose::Store)
+    }
+
+    /// The current version, or nothing. A body that breaks off is asked for once more: the SDK's
+    /// retries end with the headers.
+    async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, ETag)>, Failure> {
+        let work = async {
+            let first = self.get_once(key).await?;
+            let body = match first {
+                Body::Broken(_) => self.get_once(key).await?,
+                whole @ Body::Whole(_) => whole,
+            };
+            match body {
+                Body::Whole(found) => Ok(found),
+                Body::Broken(failure) => Err(failure),
+            }
+        };
+        let limit = Purpose::Store.limits().operation;
+        let done = self.edge.within(limit, work).await;
+        done.unwrap_or(Err(Failure::Deadline))
+    }
+
+    async fn get_once(&self, key: &str) -> Result<Body, Failure> {
+        let request = self
+            .client()
+            .get_object()
+            .bucket(self.bucket.as_str())
+            .key(key);
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let failure = failure_of(&error);
+                return if is_absent(&failure) {
+                    Ok(Body::Whole(None))
+                } else {
+                    Err(failure)
+                };
+            }
+        };
+        let etag = ETag(answer.e_tag.ok_or_else(no_etag)?);
+        let limit = Purpose::Store.limits().attempt;
+        Ok(match self.edge.within(limit, answer.body.collect()).await {
+            Some(Ok(body)) => Body::Whole(Some((body.to_vec(), etag))),
+            Some(Err(error)) => Body::Broken(Failure::Connection {
+                detail: words(&error),
+            }),
+            None => Body::Broken(Failure::Deadline),
+        })
+    }
+
+    /// The version of the document if this writer wrote it.
+    async fn own_write(&self, key: &str, writer: &str) -> Result<Option<ETag>, Failure> {
+        let request = self
+            .client()
+            .head_object()
+            .bucket(self.bucket.as_str())
+            .key(key);
+        match request.send().await {
+            Ok(answer) => {
+                let is_ours = answer
+                    .metadata()
+                    .and_then(|metadata| metadata.get(WRITER))
+                    .is_some_and(|found| found == writer);
+                Ok(answer.e_tag.filter(|_| is_ours).map(ETag))
+            }
+            Err(error) => match failure_of(&error) {
+                failure if is_absent(&failure) => Ok(None),
+                failure => Err(failure),
+            },
+        }
+    }
+
+    /// Whether the key has any version or delete marker.
+    async fn ever_existed(&self, key: &str) -> Result<bool, Failure> {
+        let mut markers = (None, None);
+        loop {
+            let page = self
+                .client()
+                .list_object_versions()
+                .bucket(self.bucket.as_str())
+                .prefix(key)
+                .set_key_marker(markers.0)
+                .set_version_id_marker(markers.1)
+                .send()
+                .await
+                .map_err(|error| failure_of(&error))?;
+            let mut keys = page
+                .versions()
+                .iter()
+                .map(|version| version.key())
+                .chain(page.delete_markers().iter().map(|marker| marker.key()))
+                .peekable();
+            let is_empty = keys.peek().is_none();
+            if keys.any(|found| found == Some(key)) {
+                return Ok(true);
+            }
+            // Keys come sorted, and none with this prefix comes before the key itself.
+            let goes_on = page.is_truncated() == Some(true) && page.next_key_marker.is_some();
+            if !is_empty || !goes_on {
+                return Ok(false);
+            }
+            markers = (page.next_key_marker, page.next_version_id_marker);
+        }
+    }
+}
+
+/// Name of the metadata that tells whose write a document is.
+const WRITER: &str = "writer";
+
+/// What came after the headers of an answer.
+enum Body {
+    /// All of it, or nothing because there is no such object.
+    Whole(Option<(Vec<u8>, ETag)>),
+    /// It broke off or stalled.
+    Broken(Failure),
+}
+
+/// Whether S3 says that the object, rather than its bucket, does not exist. Answers to HEAD carry no code.
+fn is_absent(failure: &Failure) -> bool {
+    failure.status() == Some(404) && failure.code() != Some("NoSuchBucket")
+}
+
+fn no_etag() -> Failure {
+    Failure::Connection {
+        detail: "an answer without an ETag".to_owned(),
+    }
+}
+
+/// A refusal is told apart from a failure that may pass.
+fn failed(key: &str, source: Failure) -> StoreError {
+    let key = key.to_owned();
+    match source.status() {
+        Some(408 | 429) | None | Some(500..) => StoreError::Unreachable { key, source },
+        Some(_) => StoreError::Denied { key, source },
+    }
+}
+
+/// What is wrong with a document, with its schema if it tells one: a later schema is the likeliest
+/// reason for not understanding it.
+fn detail_of(error: &serde_json::Error, body: &[u8]) -> String {
+    let schema = serde_json::from_slice::<serde_json::Value>(body)
+        .ok()
+        .and_then(|value| value.get("schema").cloned());
+    match schema {
+        Some(schema) => format!("{error} (a document of schema {schema})"),
+        None => error.to_string(),
     }
 }

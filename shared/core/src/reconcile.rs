@@ -75,6 +75,7 @@ impl State {
                 now,
             );
             self.record_change(change.clone());
+            self.proof = None;
             return Reconciled::LateLanding(Box::new(change));
         }
         let old_copy = self
@@ -84,8 +85,13 @@ impl State {
         if old_copy {
             return Reconciled::Same;
         }
+        // Somebody has to be able to acknowledge it: it is an incident of its own.
+        if let Some(region) = settled.routes.active().union(&routes.active()).next().cloned() {
+            self.open_incident(now, &region, now);
+        }
         let change = self.change_seen(Actor::Outside, routes, "changed outside of mrap-sentinel".to_owned(), now);
         self.record_change(change.clone());
+        self.proof = None;
         self.accept_bad(&change.to, evidence, now);
         self.failback_suspended = Some(format!("the routes were changed by somebody else at {now}"));
         Reconciled::Outside(Box::new(change))
