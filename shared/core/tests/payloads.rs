@@ -292,8 +292,13 @@ fn foreign_payloads_are_told_what_was_recognised() {
 
 #[test]
 fn bytes_that_are_no_json_are_told_where() {
-    let cases = ["{\"command\":\n tick}", "", "{} {}", "{\"a\": \"\u{1}\"}"];
-    let refusals = cases.map(|text| (text, parse_bytes(text.as_bytes()).unwrap_err().to_string()));
+    let refusals = [
+        ("word", "{\"command\":\n tick}"),
+        ("nothing", ""),
+        ("two values", "{} {}"),
+        ("control character", "{\"a\": \"\u{1}\"}"),
+    ]
+    .map(|(name, text)| (name, parse_bytes(text.as_bytes()).unwrap_err().to_string()));
     assert_snapshot!("not-json", report(refusals));
     let deep = "[".repeat(100_000);
     for bytes in [&b"\xff\xfe"[..], deep.as_bytes()] {
@@ -302,6 +307,33 @@ fn bytes_that_are_no_json_are_told_where() {
             Err(PayloadError::NotJson { .. })
         ));
     }
+}
+
+#[test]
+fn children_that_are_no_alarms_are_left_out() {
+    let long = "x".repeat(2000);
+    let children = json!(["arn:aws:sns:eu-central-1:123456789012:topic", "", long, {}, {"Arn": 1}, null, "a b"]);
+    let mut composite = alarms(&inner("TriggeringChildren", children));
+    let names: Vec<String> = composite
+        .remove(0)
+        .children
+        .iter()
+        .map(|child| child.arn.name().to_owned())
+        .collect();
+    assert_eq!(names, ["a b"]);
+}
+
+#[test]
+fn what_is_kept_of_a_transition_is_bounded() {
+    let long = "ALARM".repeat(1000);
+    let reason = alarms(&inner("NewStateReason", json!(long)))[0]
+        .reason
+        .clone();
+    assert_eq!(reason.unwrap().len(), 1023);
+    let state = alarms(&inner("NewStateValue", json!(long)))[0]
+        .state
+        .clone();
+    assert_eq!(state.as_str().len(), 64);
 }
 
 /// The fixture with another value at this place.
