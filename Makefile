@@ -1,0 +1,118 @@
+# Needs Rust, Python 3.11 or newer and make; installs everything else under the folders that
+# `make clean` removes. `make help` lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+DRILL_SEEDS ?= 1 2 3
+CARGO_DENY_VERSION := 0.20.2
+
+STEP := tests/step
+REQUIREMENTS := tests/requirements
+CARGO_DENY := .work/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+TEMPLATES := $(wildcard template.yaml data-plane/*.yaml)
+E2E := $(wildcard tests/e2e)
+
+# The same crates with the same features in every command: always the whole workspace
+# (docs/development.md says why).
+WORKSPACE := --locked --workspace
+
+ifeq ($(shell command -v cargo-nextest),)
+RUN_TESTS := cargo test $(WORKSPACE) --tests
+else
+RUN_TESTS := cargo nextest run $(WORKSPACE)
+endif
+
+.PHONY: help quick test drill lock clean
+.PHONY: begin summary format clippy tests doctests docs features audit drills e2e templates
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+quick: begin format clippy tests summary ## the inner loop: format, lints, tests
+
+test: begin format features audit clippy docs tests doctests drills e2e templates summary ## every check, with all the set-up
+
+drill: ## every scenario with each of DRILL_SEEDS (`cargo drill` runs one)
+	@tests/run-drills --seeds $(DRILL_SEEDS)
+
+lock: .venv/.ready ## newest versions of the Python tools into tests/requirements/*.txt
+	@for set in e2e sam; do \
+	    .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	        --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	        $(REQUIREMENTS)/$$set.in --output-file $(REQUIREMENTS)/$$set.txt; \
+	done
+
+clean: ## remove everything that was built or installed here
+	cargo clean
+	rm -rf .venv .venv-sam .work .pytest_cache .aws-sam
+
+# --- steps -----------------------------------------------------------------------------------
+
+begin:
+	@$(STEP) --begin
+
+summary:
+	@$(STEP) --summary
+
+format:
+	@$(STEP) "format" cargo fmt --all --check
+
+features:
+	@$(STEP) "features: deployed, drill and workspace" tests/check-features
+
+audit: $(CARGO_DENY) .venv/.ready
+	@$(STEP) "dependency audit" tests/audit $(CARGO_DENY) .venv/bin/pip-audit $(wildcard $(REQUIREMENTS)/*.txt)
+
+clippy:
+	@$(STEP) "lints" cargo clippy $(WORKSPACE) --all-targets -- -D warnings
+
+docs:
+	@RUSTDOCFLAGS="-D warnings" $(STEP) "documentation" cargo doc $(WORKSPACE) --no-deps
+
+tests:
+ifeq ($(findstring nextest,$(RUN_TESTS)),)
+	@echo "cargo-nextest is not installed: cargo test runs the same tests, one binary after the other"
+endif
+	@$(STEP) "unit, property and integration tests" $(RUN_TESTS)
+
+doctests:
+	@$(STEP) "documentation tests" cargo test $(WORKSPACE) --doc
+
+drills:
+	@$(STEP) "drill: every scenario, seeds $(DRILL_SEEDS)" tests/run-drills --seeds $(DRILL_SEEDS)
+
+ifeq ($(E2E),)
+e2e:
+	@$(STEP) --not-checked "end-to-end tests in MiniStack (there is no tests/e2e yet)"
+else
+e2e: .venv/.ready
+	@$(STEP) "end-to-end tests" .venv/bin/python -m pytest $(E2E)
+endif
+
+ifeq ($(TEMPLATES),)
+templates:
+	@$(STEP) --not-checked "CloudFormation templates (there is no template.yaml yet)"
+else
+templates: .venv-sam/.ready
+	@$(STEP) "templates: cfn-lint" .venv-sam/bin/cfn-lint $(TEMPLATES)
+	@SAM_CLI_TELEMETRY=0 $(STEP) "templates: sam validate" \
+	    .venv-sam/bin/sam validate --lint --region us-east-1 --template template.yaml
+endif
+
+# --- tools -----------------------------------------------------------------------------------
+
+.venv/.ready: $(REQUIREMENTS)/e2e.txt tests/python-tools
+	@$(STEP) "Python tools for the tests" tests/python-tools .venv $<
+
+.venv-sam/.ready: $(REQUIREMENTS)/sam.txt tests/python-tools
+	@$(STEP) "Python tools for template.yaml" tests/python-tools .venv-sam $<
+
+# Unoptimised: it is built in a third of the time and runs for a second.
+$(CARGO_DENY):
+	@CARGO_PROFILE_DEV_DEBUG=0 $(STEP) "cargo-deny $(CARGO_DENY_VERSION)" \
+	    env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --no-default-features \
+	        --root .work/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)
