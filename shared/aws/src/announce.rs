@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use aws_sdk_sns::types::MessageAttributeValue;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use sentinel_core::names::TopicArn;
+use serde_json::{Map, Value};
 
 use crate::edge::Edge;
-use crate::failure::Failure;
+use crate::failure::{Failure, failure_of};
+use crate::limits::Purpose;
 
 /// What is to be announced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +61,161 @@ impl Publisher {
         message: &OutgoingMessage,
         until: Timestamp,
     ) -> Vec<(TopicArn, Result<MessageId, PublishError>)> {
-        todo!("{message:?} {until} {:?} {:?}", self.edge, self.topics)
+        let subject = subject(&message.subject);
+        let body = body(message);
+        join_all(self.topics.iter().map(|topic| {
+            let (subject, body) = (&subject, &body);
+            async move {
+                let outcome = self.send(topic, subject, body, message, until).await;
+                (topic.clone(), outcome)
+            }
+        }))
+        .await
+    }
+
+    async fn send(
+        &self,
+        topic: &TopicArn,
+        subject: &str,
+        body: &str,
+        message: &OutgoingMessage,
+        until: Timestamp,
+    ) -> Result<MessageId, PublishError> {
+        let region = topic.region().ok_or(PublishError::NoRegion)?;
+        let mut request = self
+            .edge
+            .sns(&region, Purpose::Announce)
+            .publish()
+            .topic_arn(topic.as_str())
+            .subject(subject)
+            .message_structure("json")
+            .message(body);
+        // SNS refuses the whole message for one empty attribute.
+        for (name, value) in message.attributes.iter().filter(|(_, v)| !v.is_empty()) {
+            let value = MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(value)
+                .build()
+                .map_err(|error| {
+                    PublishError::Failed(Failure::Client {
+                        detail: error.to_string(),
+                    })
+                })?;
+            request = request.message_attributes(name, value);
+        }
+        match self
+            .edge
+            .within(self.edge.left(until), request.send())
+            .await
+        {
+            Some(Ok(answer)) => Ok(MessageId(answer.message_id.unwrap_or_default())),
+            Some(Err(error)) => Err(PublishError::Failed(failure_of(&error))),
+            None => Err(PublishError::Failed(Failure::Deadline)),
+        }
+    }
+}
+
+/// The limit of a message, all protocols' versions together (SNS API reference, `Publish`).
+const MAX_BYTES: usize = 256 * 1024;
+
+/// Protocols behind which machines listen. All others get the text.
+const MACHINES: [&str; 5] = ["sqs", "lambda", "http", "https", "firehose"];
+
+/// The message by protocol. Whatever is too long for SNS is cut rather than not said: first the
+/// machines get the text instead of the document, then the text is shortened.
+fn body(message: &OutgoingMessage) -> String {
+    let full = by_protocol(&message.default_text, Some(&message.json));
+    if full.len() <= MAX_BYTES {
+        return full;
+    }
+    let mut text = message.default_text.clone();
+    loop {
+        let short = by_protocol(&text, None);
+        if short.len() <= MAX_BYTES || text.is_empty() {
+            return short;
+        }
+        let half = text.chars().count() / 2;
+        text = text.chars().take(half).collect();
+    }
+}
+
+fn by_protocol(text: &str, json: Option<&str>) -> String {
+    let mut body = Map::new();
+    body.insert("default".to_owned(), text.into());
+    body.insert("email".to_owned(), text.into());
+    if let Some(json) = json {
+        body.extend(MACHINES.map(|protocol| (protocol.to_owned(), json.into())));
+    }
+    Value::Object(body).to_string()
+}
+
+/// A subject that SNS takes: printable ASCII, 1 to 100 characters, not beginning with a space.
+/// A page must not be refused because of its subject.
+fn subject(text: &str) -> String {
+    let printable: String = text
+        .trim()
+        .chars()
+        .map(|c| {
+            if c == ' ' || c.is_ascii_graphic() {
+                c
+            } else {
+                '?'
+            }
+        })
+        .take(100)
+        .collect();
+    if printable.is_empty() {
+        "mrap-sentinel".to_owned()
+    } else {
+        printable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: String, json: String) -> OutgoingMessage {
+        OutgoingMessage {
+            subject: "critical".to_owned(),
+            default_text: text,
+            json,
+            attributes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn people_get_text_and_machines_the_document() {
+        let body: Value =
+            serde_json::from_str(&body(&message("moved".to_owned(), r#"{"a":1}"#.to_owned())))
+                .unwrap();
+        for protocol in ["default", "email"] {
+            assert_eq!(body[protocol], "moved");
+        }
+        for protocol in MACHINES {
+            assert_eq!(body[protocol], r#"{"a":1}"#);
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_and_still_said() {
+        let long_json = body(&message("moved".to_owned(), "x".repeat(60_000)));
+        assert_eq!(long_json, r#"{"default":"moved","email":"moved"}"#);
+
+        let long_text = body(&message("ü\n".repeat(200_000), String::new()));
+        assert!(long_text.len() <= MAX_BYTES && long_text.len() > MAX_BYTES / 3);
+        assert!(serde_json::from_str::<Value>(&long_text).is_ok());
+    }
+
+    #[test]
+    fn subjects_are_what_sns_takes() {
+        for (given, taken) in [
+            ("critical: moved", "critical: moved"),
+            ("  warning: Zürich\n", "warning: Z?rich"),
+            ("", "mrap-sentinel"),
+        ] {
+            assert_eq!(subject(given), taken);
+        }
+        assert_eq!(subject(&"x".repeat(300)).len(), 100);
     }
 }

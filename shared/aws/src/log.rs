@@ -111,11 +111,102 @@ impl EmbeddedMetrics {
     /// The line.
     #[must_use]
     pub fn to_line(&self) -> String {
-        todo!("{self:?}")
+        let names: Vec<&String> = self.dimensions.keys().collect();
+        let definitions: Vec<Value> = self
+            .metrics
+            .iter()
+            .map(|(name, (_, unit, resolution))| {
+                let seconds = match resolution {
+                    Resolution::Second => 1,
+                    Resolution::Minute => 60,
+                };
+                json!({"Name": name, "Unit": unit, "StorageResolution": seconds})
+            })
+            .collect();
+        let mut line = Map::new();
+        line.extend(self.properties.clone());
+        line.extend(self.dimensions.iter().map(|(k, v)| (k.clone(), json!(v))));
+        line.extend(
+            self.metrics
+                .iter()
+                .map(|(k, (value, _, _))| (k.clone(), json!(value))),
+        );
+        line.insert(
+            "_aws".to_owned(),
+            json!({
+                "Timestamp": self.at.as_millisecond(),
+                "CloudWatchMetrics": [
+                    {"Namespace": NAMESPACE, "Dimensions": [names], "Metrics": definitions}
+                ],
+            }),
+        );
+        Value::Object(line).to_string()
     }
 
     /// Prints the line.
     pub fn print(&self, edge: &Edge) {
         edge.print(&self.to_line());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> Timestamp {
+        "2026-11-20T16:59:03.25Z".parse().unwrap()
+    }
+
+    fn pretty(line: &str) -> Value {
+        assert!(!line.contains('\n'), "one line");
+        serde_json::from_str(line).unwrap()
+    }
+
+    #[test]
+    fn embedded_metrics() {
+        let line = EmbeddedMetrics::new(at(), &[("Mrap", "mfz.mrap"), ("Region", "us-east-1")])
+            .metric("Available", 1.0, Unit::Count, Resolution::Second)
+            .metric("TimeToDecide", 12.5, Unit::Milliseconds, Resolution::Minute)
+            .property("incident", "2026-11-20T16:59:03Z-us-east-1")
+            .to_line();
+        assert_eq!(
+            pretty(&line),
+            json!({
+                "_aws": {
+                    "Timestamp": 1_795_193_943_250_i64,
+                    "CloudWatchMetrics": [{
+                        "Namespace": "MrapSentinel",
+                        "Dimensions": [["Mrap", "Region"]],
+                        "Metrics": [
+                            {"Name": "Available", "Unit": "Count", "StorageResolution": 1},
+                            {"Name": "TimeToDecide", "Unit": "Milliseconds", "StorageResolution": 60},
+                        ],
+                    }],
+                },
+                "Mrap": "mfz.mrap",
+                "Region": "us-east-1",
+                "Available": 1.0,
+                "TimeToDecide": 12.5,
+                "incident": "2026-11-20T16:59:03Z-us-east-1",
+            })
+        );
+    }
+
+    #[test]
+    fn log_lines() {
+        let line =
+            |level, message: &str, fields: Value| pretty(&log_line(at(), level, message, &fields));
+        assert_eq!(
+            line(
+                Level::Warn,
+                "a topic\nfailed",
+                json!({"topic": "t", "level": "of the fields"})
+            ),
+            json!({"timestamp": "2026-11-20T16:59:03.250Z", "level": "WARN", "message": "a topic\nfailed", "topic": "t"})
+        );
+        assert_eq!(
+            line(Level::Info, "no fields", json!(null)),
+            json!({"timestamp": "2026-11-20T16:59:03.250Z", "level": "INFO", "message": "no fields"})
+        );
     }
 }

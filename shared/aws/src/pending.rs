@@ -1,20 +1,31 @@
 //! What replication still had to copy: the pending metrics of one ordered pair of members.
+//!
+//! S3 publishes them by the minute and rule, in the Region of the destination, under the
+//! dimensions `SourceBucket`, `DestinationBucket` and `RuleId` (S3 user guide, "Monitoring
+//! replication with metrics"). So they can be read while the source's Region is down.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::primitives::DateTime;
+use aws_sdk_cloudwatch::types::{
+    Dimension, DimensionFilter, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy,
+};
+use jiff::{SignedDuration, Timestamp};
 use sentinel_core::names::Member;
 
 use crate::edge::Edge;
-use crate::failure::Failure;
+use crate::failure::{Failure, failure_of};
+use crate::limits::Purpose;
 
 /// What waited to be replicated, all rules of the pair together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
     /// Object operations.
     pub operations: u64,
-    /// Bytes.
-    pub bytes: u64,
+    /// Bytes, if told for every rule.
+    pub bytes: Option<u64>,
     /// The minute for which S3 said so; with several rules the oldest of theirs.
     pub at: Timestamp,
 }
@@ -54,6 +65,139 @@ impl PendingMetrics {
         at: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Pending>, PendingError> {
-        todo!("{source} {target} {at} {until} {:?}", self.edge)
+        let client = self.edge.cloudwatch(&target.region, Purpose::Alarms);
+        let work = async {
+            let rules = rules(&client, source, target).await?;
+            if rules.is_empty() {
+                return Ok(None);
+            }
+            latest(&client, source, target, &rules, at).await
+        };
+        let done = self.edge.within(self.edge.left(until), work).await;
+        done.unwrap_or(Err(Failure::Deadline))
+            .map_err(|failure| PendingError {
+                source_bucket: source.bucket.to_string(),
+                failure,
+            })
     }
+}
+
+const NAMESPACE: &str = "AWS/S3";
+const OPERATIONS: &str = "OperationsPendingReplication";
+const BYTES: &str = "BytesPendingReplication";
+
+/// How far back a value still speaks of `at`.
+const LOOK_BACK: SignedDuration = SignedDuration::from_mins(15);
+
+/// The rules from source to target for which there are metrics.
+async fn rules(
+    client: &Client,
+    source: &Member,
+    target: &Member,
+) -> Result<BTreeSet<String>, Failure> {
+    let is = |name: &str, value: &str| DimensionFilter::builder().name(name).value(value).build();
+    let mut rules = BTreeSet::new();
+    let mut token = None;
+    loop {
+        let page = client
+            .list_metrics()
+            .namespace(NAMESPACE)
+            .metric_name(OPERATIONS)
+            .dimensions(is("SourceBucket", source.bucket.as_str()))
+            .dimensions(is("DestinationBucket", target.bucket.as_str()))
+            .set_next_token(token)
+            .send()
+            .await
+            .map_err(|error| failure_of(&error))?;
+        rules.extend(
+            page.metrics()
+                .iter()
+                .flat_map(Metric::dimensions)
+                .filter(|dimension| dimension.name() == Some("RuleId"))
+                .filter_map(|dimension| dimension.value().map(str::to_owned)),
+        );
+        token = page.next_token;
+        if token.is_none() {
+            return Ok(rules);
+        }
+    }
+}
+
+/// The newest values at or before `at`, summed over the rules.
+async fn latest(
+    client: &Client,
+    source: &Member,
+    target: &Member,
+    rules: &BTreeSet<String>,
+    at: Timestamp,
+) -> Result<Option<Pending>, Failure> {
+    let mut request = client
+        .get_metric_data()
+        .start_time(DateTime::from_secs((at - LOOK_BACK).as_second()))
+        // The end is exclusive.
+        .end_time(DateTime::from_secs(at.as_second() + 1))
+        .scan_by(ScanBy::TimestampDescending);
+    for (index, rule) in rules.iter().enumerate() {
+        request = request
+            .metric_data_queries(query(format!("o{index}"), OPERATIONS, source, target, rule))
+            .metric_data_queries(query(format!("b{index}"), BYTES, source, target, rule));
+    }
+    let answer = request.send().await.map_err(|error| failure_of(&error))?;
+    let newest = |id: String| {
+        answer
+            .metric_data_results()
+            .iter()
+            .filter(|result| result.id() == Some(id.as_str()))
+            .find_map(newest_value)
+    };
+    let mut pending: Option<Pending> = None;
+    for index in 0..rules.len() {
+        // A rule that fell silent long ago is no longer there.
+        let Some((told_at, operations)) = newest(format!("o{index}")) else {
+            continue;
+        };
+        let bytes = newest(format!("b{index}")).map(|(_, bytes)| bytes);
+        pending = Some(match pending {
+            None => Pending {
+                operations,
+                bytes,
+                at: told_at,
+            },
+            Some(sum) => Pending {
+                operations: sum.operations.saturating_add(operations),
+                bytes: sum.bytes.zip(bytes).map(|(a, b)| a.saturating_add(b)),
+                at: sum.at.min(told_at),
+            },
+        });
+    }
+    Ok(pending)
+}
+
+fn query(id: String, name: &str, source: &Member, target: &Member, rule: &str) -> MetricDataQuery {
+    let is = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
+    let metric = Metric::builder()
+        .namespace(NAMESPACE)
+        .metric_name(name)
+        .dimensions(is("SourceBucket", source.bucket.as_str()))
+        .dimensions(is("DestinationBucket", target.bucket.as_str()))
+        .dimensions(is("RuleId", rule))
+        .build();
+    let stat = MetricStat::builder()
+        .metric(metric)
+        .period(60)
+        .stat("Maximum")
+        .build();
+    MetricDataQuery::builder().id(id).metric_stat(stat).build()
+}
+
+/// The newest value of a series that is sorted by time, newest first.
+fn newest_value(result: &MetricDataResult) -> Option<(Timestamp, u64)> {
+    let at = result.timestamps().first()?;
+    let value = *result.values().first()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates, and a count is neither negative nor fractional"
+    )]
+    Some((Timestamp::from_second(at.secs()).ok()?, value as u64))
 }

@@ -1,13 +1,18 @@
 //! Probes: writing and reading every member's canary straight at its bucket.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_s3::Client;
+use futures_util::future::{join, join_all};
 use jiff::Timestamp;
-use sentinel_core::evidence::Round;
-use sentinel_core::names::{Members, MrapArn, Region};
+use sentinel_core::evidence::{MemberRound, ProbeOutcome, Round};
+use sentinel_core::names::{Member, Members, MrapArn, Region};
 
 use crate::edge::Edge;
+use crate::failure::{outcome_of, words};
+use crate::limits::Purpose;
 use crate::store::Store;
 
 /// The key of a member's canary: `<prefix>/<alias>/<region>`.
@@ -48,6 +53,167 @@ impl Prober {
     /// Looks at all members and the observer at once. What has not answered by `until` counts as
     /// not answered in time, so this always returns by then.
     pub async fn round(&self, round_id: &str, until: Timestamp) -> Round {
-        todo!("{round_id} {until} {:?} {:?}", self.edge, self.parts)
+        // The canaries tell their time in milliseconds; the round must not know it better.
+        let now = self.edge.now();
+        let at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
+        let observer = self
+            .parts
+            .observer
+            .ping(self.parts.timeout.min(self.edge.left(until)));
+        let look = Look {
+            prober: self,
+            round_id,
+            at,
+            until,
+        };
+        let members = join_all(self.parts.members.iter().map(|member| look.member(member)));
+        let (observer, members) = join(observer, members).await;
+        Round {
+            at,
+            observer,
+            members,
+        }
     }
+}
+
+/// One round under way.
+struct Look<'a> {
+    prober: &'a Prober,
+    round_id: &'a str,
+    at: Timestamp,
+    until: Timestamp,
+}
+
+/// How reading a canary went, and when it was written at its origin.
+type Sighting = (ProbeOutcome, Option<Timestamp>);
+
+impl Look<'_> {
+    /// Writes and reads the member's own canary; meanwhile looks for everybody else's.
+    async fn member(&self, member: &Member) -> MemberRound {
+        let parts = &self.prober.parts;
+        let client = self
+            .prober
+            .edge
+            .s3(&member.region, Purpose::Probe(parts.timeout));
+        let own = async {
+            let write = self.timed(self.write(&client, member)).await;
+            let read = self.timed(self.read(&client, member)).await;
+            (write, read)
+        };
+        let others = join_all(
+            parts
+                .members
+                .regions()
+                .filter(|region| *region != &member.region)
+                .map(|origin| self.glimpse(&client, member, origin)),
+        );
+        let (((write, write_millis), ((read, own_at), read_millis)), others) =
+            join(own, others).await;
+        let mut seen: BTreeMap<Region, Timestamp> = others.into_iter().flatten().collect();
+        seen.extend(own_at.map(|at| (member.region.clone(), at)));
+        MemberRound {
+            region: member.region.clone(),
+            write,
+            read,
+            seen,
+            latency_millis: write_millis.max(read_millis),
+        }
+    }
+
+    async fn write(&self, client: &Client, member: &Member) -> ProbeOutcome {
+        let written_at = format!("{:.3}", self.at);
+        let request = client
+            .put_object()
+            .bucket(member.bucket.as_str())
+            .key(self.key(&member.region))
+            .metadata("round", self.round_id)
+            .metadata(WRITTEN_AT, &written_at)
+            .content_type("text/plain")
+            .body(written_at.clone().into_bytes().into());
+        let work = async {
+            match request.send().await {
+                Ok(_) => ProbeOutcome::Success,
+                Err(error) => outcome_of(&error),
+            }
+        };
+        self.bounded(work).await.unwrap_or(ProbeOutcome::Deadline)
+    }
+
+    /// With GET rather than HEAD: what an error means stands in its body, and a member that
+    /// cannot deliver a body is not healthy.
+    async fn read(&self, client: &Client, member: &Member) -> Sighting {
+        let request = client
+            .get_object()
+            .bucket(member.bucket.as_str())
+            .key(self.key(&member.region));
+        let work = async {
+            let answer = match request.send().await {
+                Ok(answer) => answer,
+                Err(error) => return (outcome_of(&error), None),
+            };
+            let at = written_at(answer.metadata());
+            match answer.body.collect().await {
+                Ok(_) => (ProbeOutcome::Success, at),
+                Err(error) => {
+                    let detail = words(&error);
+                    (ProbeOutcome::Connection { detail }, None)
+                }
+            }
+        };
+        self.bounded(work)
+            .await
+            .unwrap_or((ProbeOutcome::Deadline, None))
+    }
+
+    /// The origin time of another member's canary, if it is readable at this one.
+    async fn glimpse(
+        &self,
+        client: &Client,
+        member: &Member,
+        origin: &Region,
+    ) -> Option<(Region, Timestamp)> {
+        let request = client
+            .head_object()
+            .bucket(member.bucket.as_str())
+            .key(self.key(origin));
+        let answer = self.bounded(request.send()).await?.ok()?;
+        Some((origin.clone(), written_at(answer.metadata())?))
+    }
+
+    fn key(&self, region: &Region) -> String {
+        let parts = &self.prober.parts;
+        canary_key(&parts.canary_prefix, &parts.mrap, region)
+    }
+
+    /// What `work` gives within the time-out of one request and before the round must end.
+    async fn bounded<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let edge = &self.prober.edge;
+        let limit = self.prober.parts.timeout.min(edge.left(self.until));
+        if limit.is_zero() {
+            return None;
+        }
+        edge.within(limit, work).await
+    }
+
+    /// What `work` gives, and how many milliseconds it took.
+    async fn timed<T>(&self, work: impl Future<Output = T>) -> (T, u64) {
+        let begun = self.prober.edge.now();
+        let done = work.await;
+        let took = self.prober.edge.now().duration_since(begun).as_millis();
+        (done, u64::try_from(took).unwrap_or(0))
+    }
+}
+
+/// Name of the metadata that tells when a canary was written at its origin: RFC 3339, milliseconds.
+const WRITTEN_AT: &str = "written-at";
+
+/// The SDK hands metadata out in this map.
+#[expect(
+    clippy::disallowed_types,
+    reason = "the SDK's type; only looked up, never iterated"
+)]
+type Metadata = std::collections::HashMap<String, String>;
+
+fn written_at(metadata: Option<&Metadata>) -> Option<Timestamp> {
+    metadata?.get(WRITTEN_AT)?.parse().ok()
 }

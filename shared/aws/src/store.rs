@@ -139,7 +139,10 @@ impl Store {
         &self,
         key: &str,
     ) -> Result<Option<(T, ETag)>, StoreError> {
-        let Some((body, etag)) = self.get(key).await.map_err(|failure| failed(key, failure))?
+        let Some((body, etag)) = self
+            .get(key)
+            .await
+            .map_err(|failure| failed(key, failure))?
         else {
             return Ok(None);
         };

@@ -8,5 +8,11 @@
     reason = "tests"
 )]
 
+mod announce;
+mod cloudwatch;
 mod control;
+mod endpoints;
+mod failure;
+mod probe;
+mod store;
 mod wire;

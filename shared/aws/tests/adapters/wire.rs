@@ -72,14 +72,14 @@ pub(crate) enum Reply {
     Answer {
         status: u16,
         headers: Vec<(&'static str, String)>,
-        body: String,
+        body: Vec<u8>,
     },
     After(u64, Box<Reply>),
     Refuse,
     Hang,
 }
 
-pub(crate) fn answer(status: u16, body: impl Into<String>) -> Reply {
+pub(crate) fn answer(status: u16, body: impl Into<Vec<u8>>) -> Reply {
     Reply::Answer {
         status,
         headers: Vec::new(),
@@ -90,7 +90,7 @@ pub(crate) fn answer(status: u16, body: impl Into<String>) -> Reply {
 pub(crate) fn answer_with(
     status: u16,
     headers: &[(&'static str, &str)],
-    body: impl Into<String>,
+    body: impl Into<Vec<u8>>,
 ) -> Reply {
     Reply::Answer {
         status,
@@ -167,6 +167,10 @@ impl World {
             }),
             stdout: Arc::new(self.clone()),
         }
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {

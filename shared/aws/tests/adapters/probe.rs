@@ -1,0 +1,209 @@
+//! Canaries straight at the members, and the proof through the access point.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use sentinel_aws::probe::{Prober, ProberParts};
+use sentinel_aws::proof::{Proof, Serving};
+use sentinel_aws::store::Store;
+use sentinel_core::evidence::ProbeOutcome;
+
+use crate::wire::{Reply, Request, World, after, answer, answer_with, error};
+
+const MRAP: &str = "arn:aws:s3::111122223333:accesspoint/mfzwi23gnjvgw.mrap";
+const MEMBERS: &str = "app-use1@us-east-1,app-euw1@eu-west-1";
+
+fn prober(world: &World) -> Prober {
+    let edge = world.edge();
+    Prober::new(
+        edge.clone(),
+        ProberParts {
+            mrap: MRAP.parse().unwrap(),
+            members: MEMBERS.parse().unwrap(),
+            canary_prefix: ".mrap-sentinel".to_owned(),
+            timeout: Duration::from_secs(3),
+            observer: Store::new(edge, "sentinel-state".parse().unwrap()),
+        },
+    )
+}
+
+fn canary(at: &str) -> Reply {
+    answer_with(
+        200,
+        &[("x-amz-meta-round", "r0"), ("x-amz-meta-written-at", at)],
+        "x",
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_writes_reads_and_looks_for_the_others() {
+    let world = World::new(
+        |request: &Request| match (request.method.as_str(), request.region()) {
+            ("PUT", _) => after(40, answer(200, "")),
+            ("GET", "eu-central-1") => error(404, "NoSuchKey"),
+            ("GET", _) => after(60, canary("2026-11-20T16:59:03.000Z")),
+            ("HEAD", "eu-west-1") => canary("2026-11-20T16:58:50.123Z"),
+            _ => answer(404, ""),
+        },
+    );
+    let round = prober(&world).round("r1", world.at(10_000)).await;
+    assert_eq!(round.at, world.at(0));
+    assert_eq!(round.observer, ProbeOutcome::Success);
+    assert_eq!(world.elapsed(), 100, "members side by side");
+    let [home, standby] = &round.members[..] else {
+        panic!("two members")
+    };
+    assert_eq!(
+        (home.write.clone(), home.read.clone()),
+        (ProbeOutcome::Success, ProbeOutcome::Success)
+    );
+    assert_eq!(home.latency_millis, 60);
+    assert_eq!(
+        standby.seen[&home.region],
+        "2026-11-20T16:58:50.123Z".parse().unwrap()
+    );
+    assert!(
+        !home.seen.contains_key(&standby.region),
+        "not readable there"
+    );
+    assert_eq!(home.seen[&home.region], world.at(0));
+
+    let put = world
+        .requests()
+        .into_iter()
+        .find(|request| request.method == "PUT")
+        .unwrap();
+    assert_eq!(put.authority(), "app-use1.s3.us-east-1.amazonaws.com");
+    assert!(
+        put.path()
+            .starts_with("/.mrap-sentinel/mfzwi23gnjvgw.mrap/us-east-1"),
+        "{}",
+        put.uri
+    );
+    assert_eq!(put.header("x-amz-meta-round"), Some("r1"));
+    assert_eq!(
+        put.header("x-amz-meta-written-at"),
+        Some("2026-11-20T16:59:03.000Z")
+    );
+    assert_eq!(put.header("if-none-match"), None, "a plain PUT");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_hangs_holds_nobody_up() {
+    let world = World::new(
+        |request: &Request| match (request.region(), request.method.as_str()) {
+            ("us-east-1", _) => Reply::Hang,
+            (_, "PUT") => answer(200, ""),
+            ("eu-west-1", _) => canary("2026-11-20T16:59:03.000Z"),
+            _ => error(403, "AccessDenied"),
+        },
+    );
+    let round = prober(&world).round("r1", world.at(10_000)).await;
+    assert_eq!(world.elapsed(), 6_000, "write and read, three seconds each");
+    assert_eq!(round.members[0].write, ProbeOutcome::Deadline);
+    assert_eq!(round.members[0].read, ProbeOutcome::Deadline);
+    assert_eq!(round.members[1].read, ProbeOutcome::Success);
+    let denied = ProbeOutcome::Status {
+        status: 403,
+        code: Some("AccessDenied".to_owned()),
+    };
+    assert_eq!(round.observer, denied);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_ends_when_it_must() {
+    let world = World::new(|_| Reply::Hang);
+    let round = prober(&world).round("r1", world.at(1_500)).await;
+    assert_eq!(world.elapsed(), 1_500);
+    assert_eq!(round.observer, ProbeOutcome::Deadline);
+    assert!(
+        round
+            .members
+            .iter()
+            .all(|member| member.read == ProbeOutcome::Deadline)
+    );
+    assert!(
+        world.requests().iter().all(|request| request.at == 0),
+        "nothing is begun when time is up"
+    );
+}
+
+fn proof(world: &World) -> Proof {
+    Proof::new(
+        world.edge(),
+        MRAP.parse().unwrap(),
+        MEMBERS.parse().unwrap(),
+        ".mrap-sentinel".to_owned(),
+    )
+}
+
+/// An access point that answers for each member's canary with this replication status.
+fn through(home: Option<&'static str>, standby: Option<&'static str>) -> World {
+    World::new(move |request: &Request| {
+        let status = if request.path().ends_with("us-east-1") {
+            home
+        } else {
+            standby
+        };
+        match status {
+            Some("") => answer(200, ""),
+            Some(status) => answer_with(200, &[("x-amz-replication-status", status)], ""),
+            None => answer(404, ""),
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_member_with_its_own_original_serves() {
+    let both = BTreeSet::from(["us-east-1".parse().unwrap(), "eu-west-1".parse().unwrap()]);
+    let member = |region: &str| Serving::Member(region.parse().unwrap());
+    for (home, standby, expected) in [
+        (
+            Some("COMPLETED"),
+            Some("REPLICA"),
+            Some(member("us-east-1")),
+        ),
+        (Some("REPLICA"), Some("PENDING"), Some(member("eu-west-1"))),
+        (Some("REPLICA"), Some("FAILED"), Some(member("eu-west-1"))),
+        (None, Some(""), Some(member("eu-west-1"))),
+        (
+            Some("COMPLETED"),
+            Some("COMPLETED"),
+            Some(Serving::Several(both)),
+        ),
+        (Some("REPLICA"), Some("REPLICA"), None),
+        (None, None, None),
+    ] {
+        let report = proof(&through(home, standby))
+            .serving(through(None, None).at(5_000))
+            .await;
+        match (&report.serving, expected) {
+            (Serving::None { detail }, None) => assert!(detail.contains("us-east-1: "), "{detail}"),
+            (serving, expected) => assert_eq!(Some(serving.clone()), expected),
+        }
+        assert_eq!(report.per_key.len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_proof_has_connections_of_its_own() {
+    let world = through(Some("COMPLETED"), None);
+    let proof = proof(&world);
+    proof.serving(world.at(5_000)).await;
+    proof.serving(world.at(5_000)).await;
+    let pools: Vec<usize> = world
+        .requests()
+        .iter()
+        .map(|request| request.pool)
+        .collect();
+    assert_eq!(pools, [1, 1, 2, 2], "never the long-lived pool 0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_data_plane_is_unknown_in_time() {
+    let world = World::new(|_| Reply::Hang);
+    let report = proof(&world).serving(world.at(2_000)).await;
+    assert_eq!(world.elapsed(), 2_000);
+    assert!(matches!(report.serving, Serving::None { .. }));
+    assert_eq!(report.per_key[0].1, "no answer in time");
+}
