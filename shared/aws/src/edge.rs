@@ -216,7 +216,7 @@ impl Edge {
         purpose: Purpose,
         http: SharedHttpClient,
     ) -> aws_sdk_s3::Client {
-        let config = self.sdk_config(region, purpose, http, Service::S3);
+        let config = self.sdk_config(region, purpose, http);
         let mut builder = aws_sdk_s3::config::Builder::from(&config)
             .retry_partition(self.retry_partition(Service::S3, region));
         if let Some(to) = self.parts.endpoints.of(Service::S3) {
@@ -232,7 +232,7 @@ impl Edge {
     #[must_use]
     pub fn s3control(&self, region: &Region, purpose: Purpose) -> aws_sdk_s3control::Client {
         cached(&self.s3control, region, purpose, || {
-            let config = self.sdk_config(region, purpose, self.http.clone(), Service::S3Control);
+            let config = self.sdk_config(region, purpose, self.http.clone());
             let mut builder = aws_sdk_s3control::config::Builder::from(&config)
                 .retry_partition(self.retry_partition(Service::S3Control, region));
             if let Some(to) = self.parts.endpoints.of(Service::S3Control) {
@@ -246,9 +246,12 @@ impl Edge {
     #[must_use]
     pub fn sns(&self, region: &Region, purpose: Purpose) -> aws_sdk_sns::Client {
         cached(&self.sns, region, purpose, || {
-            let config = self.sdk_config(region, purpose, self.http.clone(), Service::Sns);
-            let builder = aws_sdk_sns::config::Builder::from(&config)
+            let config = self.sdk_config(region, purpose, self.http.clone());
+            let mut builder = aws_sdk_sns::config::Builder::from(&config)
                 .retry_partition(self.retry_partition(Service::Sns, region));
+            if let Some(to) = self.parts.endpoints.of(Service::Sns) {
+                builder = builder.endpoint_url(to.as_str());
+            }
             aws_sdk_sns::Client::from_conf(builder.build())
         })
     }
@@ -257,9 +260,12 @@ impl Edge {
     #[must_use]
     pub fn cloudwatch(&self, region: &Region, purpose: Purpose) -> aws_sdk_cloudwatch::Client {
         cached(&self.cloudwatch, region, purpose, || {
-            let config = self.sdk_config(region, purpose, self.http.clone(), Service::CloudWatch);
-            let builder = aws_sdk_cloudwatch::config::Builder::from(&config)
+            let config = self.sdk_config(region, purpose, self.http.clone());
+            let mut builder = aws_sdk_cloudwatch::config::Builder::from(&config)
                 .retry_partition(self.retry_partition(Service::CloudWatch, region));
+            if let Some(to) = self.parts.endpoints.of(Service::CloudWatch) {
+                builder = builder.endpoint_url(to.as_str());
+            }
             aws_sdk_cloudwatch::Client::from_conf(builder.build())
         })
     }
@@ -268,15 +274,9 @@ impl Edge {
         (self.parts.retry_partition)(&format!("{}-{region}", service.name()))
     }
 
-    fn sdk_config(
-        &self,
-        region: &Region,
-        purpose: Purpose,
-        http: SharedHttpClient,
-        service: Service,
-    ) -> SdkConfig {
+    fn sdk_config(&self, region: &Region, purpose: Purpose, http: SharedHttpClient) -> SdkConfig {
         let limits = purpose.limits();
-        let mut builder = SdkConfig::builder()
+        SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(sdk_region(region))
             .http_client(http)
@@ -285,14 +285,8 @@ impl Edge {
             .credentials_provider(self.parts.credentials.clone())
             .identity_cache(self.parts.identity_cache.clone())
             .timeout_config(limits.timeouts())
-            .retry_config(limits.retries());
-        builder.set_endpoint_url(
-            self.parts
-                .endpoints
-                .of(service)
-                .map(|to| to.as_str().to_owned()),
-        );
-        builder.build()
+            .retry_config(limits.retries())
+            .build()
     }
 }
 

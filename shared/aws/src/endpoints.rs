@@ -2,8 +2,9 @@
 //!
 //! The SDK's endpoint rules do not honour an override everywhere: S3 Control puts the account id
 //! before its host, and for the ARN of a Multi-Region Access Point the S3 rules ignore it, so
-//! that a test would talk to AWS. Here the generated resolvers are asked as usual, for the
-//! signing properties that they choose, and then the authority is replaced.
+//! that a test would talk to AWS. So these two services' rules are not told of the override.
+//! They resolve as if for AWS, for the path and the signing properties that they choose, and
+//! then the authority is replaced. SNS and CloudWatch honour an override by themselves.
 
 use std::fmt;
 
@@ -186,16 +187,15 @@ impl aws_sdk_s3::config::endpoint::ResolveEndpoint for S3Resolver {
         &'a self,
         params: &'a aws_sdk_s3::config::endpoint::Params,
     ) -> EndpointFuture<'a> {
-        let is_arn = params
-            .bucket()
-            .is_some_and(|bucket| bucket.starts_with("arn:"));
-        if !is_arn {
-            // Path style is switched on with the override, so this stays at its authority.
-            return self.rules.resolve_endpoint(params);
-        }
         EndpointFuture::new(async move {
-            // The rules refuse path style and ignore the override here: asked without both, they
-            // give the real host and the properties that make the request SigV4A.
+            let is_arn = params.bucket().is_some_and(|name| name.starts_with("arn:"));
+            if !is_arn {
+                // Path style is switched on with the override, so the bucket is in the path.
+                let resolved = self.rules.resolve_endpoint(params).await?;
+                return Ok(self.to.instead_of(&resolved)?);
+            }
+            // The rules refuse path style for an ARN. Asked without it they give the real host
+            // and the properties that make the request SigV4A.
             let plain = aws_sdk_s3::config::endpoint::Params::builder()
                 .set_bucket(params.bucket().map(str::to_owned))
                 .set_region(params.region().map(str::to_owned))
@@ -208,12 +208,8 @@ impl aws_sdk_s3::config::endpoint::ResolveEndpoint for S3Resolver {
                 .ok_or("the S3 endpoint rules gave no host for an ARN")?;
             // The header tells the other side which access point is meant; being there before
             // signing, it is the host that is signed.
-            Ok(self
-                .to
-                .instead_of(&resolved)?
-                .into_builder()
-                .header("host", host)
-                .build())
+            let endpoint = self.to.instead_of(&resolved)?.into_builder();
+            Ok(endpoint.header("host", host).build())
         })
     }
 }

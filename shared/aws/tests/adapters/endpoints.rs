@@ -142,7 +142,7 @@ async fn without_an_override_requests_go_to_aws() {
             "app-euw1.s3.eu-west-1.amazonaws.com",
             "s3.eu-west-1.amazonaws.com",
             "mfzwi23gnjvgw.mrap.accesspoint.s3-global.amazonaws.com",
-            "111122223333.s3-control.ap-southeast-2.amazonaws.com",
+            "111122223333.s3-control.us-east-1.amazonaws.com",
             "sns.eu-west-1.amazonaws.com",
             "monitoring.eu-west-1.amazonaws.com",
         ]
