@@ -181,12 +181,20 @@ impl Edge {
     }
 
     /// What `work` gives, or nothing if it takes longer than `limit`; then it is dropped.
-    pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-        let expired = self.sleep(limit);
-        tokio::select! {
-            biased;
-            done = work => Some(done),
-            () = expired => None,
+    pub fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> impl Future<Output = Option<T>> {
+        // The future of an SDK request has tens of kilobytes: on the heap it is moved once.
+        let work = Box::pin(work);
+        let expired = self.timer(limit);
+        async move {
+            tokio::select! {
+                biased;
+                done = work => Some(done),
+                () = expired => None,
+            }
         }
     }
 

@@ -98,11 +98,10 @@ where
     let mut hedge = edge.timer(plan.hedge_delay);
 
     let ended = loop {
-        if edge.left(plan.until).is_zero() {
-            break Ended::TimeUp;
-        }
+        let is_time_up = edge.left(plan.until).is_zero();
         // Each turn of the loop follows a failed try or a hedge delay, so it begins the next try.
         if verdict.is_none()
+            && !is_time_up
             && let Some(endpoint) = queue.pop_front()
         {
             let index = log.begin(endpoint.clone(), edge.now());
@@ -113,6 +112,9 @@ where
         if out.is_empty() {
             if let Some(verdict) = verdict {
                 break verdict;
+            }
+            if is_time_up {
+                break Ended::TimeUp;
             }
             if is_second || second_pass.is_empty() || edge.left(plan.until) <= PAUSE_BETWEEN_PASSES
             {
@@ -135,13 +137,12 @@ where
                         log.end(index, edge.now(), TryOutcome::Failed(failure.clone()));
                         match Meaning::of(&failure) {
                             Meaning::Passing => second_pass.push_back(endpoint),
-                            Meaning::Endpoint => {}
                             Meaning::Conflict => verdict = Some(Ended::Conflict),
                             // A conflict says more: the routes are moving.
                             Meaning::Refusal if verdict.is_none() => {
                                 verdict = Some(Ended::Refused { endpoint, failure });
                             }
-                            Meaning::Refusal => {}
+                            Meaning::Endpoint | Meaning::Refusal => {}
                         }
                     }
                 }
@@ -156,17 +157,28 @@ where
 
 /// Tries in the order in which they began; those without an end are still out.
 #[derive(Default)]
-struct TryLog(Vec<(Region, Timestamp, Option<(Timestamp, TryOutcome)>)>);
+struct TryLog(Vec<Begun>);
+
+/// A try with its beginning and, once it has one, its end.
+struct Begun {
+    endpoint: Region,
+    at: Timestamp,
+    end: Option<(Timestamp, TryOutcome)>,
+}
 
 impl TryLog {
     fn begin(&mut self, endpoint: Region, at: Timestamp) -> usize {
-        self.0.push((endpoint, at, None));
+        self.0.push(Begun {
+            endpoint,
+            at,
+            end: None,
+        });
         self.0.len() - 1
     }
 
     fn end(&mut self, index: usize, at: Timestamp, outcome: TryOutcome) {
-        if let Some((_, _, end)) = self.0.get_mut(index) {
-            *end = Some((at, outcome));
+        if let Some(begun) = self.0.get_mut(index) {
+            begun.end = Some((at, outcome));
         }
     }
 
@@ -174,11 +186,11 @@ impl TryLog {
     fn close(self, at: Timestamp) -> Vec<Try> {
         self.0
             .into_iter()
-            .map(|(endpoint, started_at, end)| {
-                let (ended_at, outcome) = end.unwrap_or((at, TryOutcome::Abandoned));
+            .map(|begun| {
+                let (ended_at, outcome) = begun.end.unwrap_or((at, TryOutcome::Abandoned));
                 Try {
-                    endpoint,
-                    started_at,
+                    endpoint: begun.endpoint,
+                    started_at: begun.at,
                     ended_at,
                     outcome,
                 }

@@ -96,8 +96,8 @@ impl Look<'_> {
             .edge
             .s3(&member.region, Purpose::Probe(parts.timeout));
         let own = async {
-            let write = self.timed(self.write(&client, member)).await;
-            let read = self.timed(self.read(&client, member)).await;
+            let write = self.timed(Box::pin(self.write(&client, member))).await;
+            let read = self.timed(Box::pin(self.read(&client, member))).await;
             (write, read)
         };
         let others = join_all(

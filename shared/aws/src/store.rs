@@ -188,7 +188,7 @@ impl Store {
             Expected::Absent => request.if_none_match("*"),
             Expected::Version(etag) => request.if_match(&etag.0),
         };
-        let failure = match request.send().await {
+        let failure = match Box::pin(request.send()).await {
             Ok(answer) => match answer.e_tag {
                 Some(etag) => return Ok(ETag(etag)),
                 None => no_etag(),
@@ -297,7 +297,7 @@ impl Store {
             .head_object()
             .bucket(self.bucket.as_str())
             .key(key);
-        match request.send().await {
+        match Box::pin(request.send()).await {
             Ok(answer) => {
                 let is_ours = answer
                     .metadata()
@@ -316,14 +316,14 @@ impl Store {
     async fn ever_existed(&self, key: &str) -> Result<bool, Failure> {
         let mut markers = (None, None);
         loop {
-            let page = self
+            let request = self
                 .client()
                 .list_object_versions()
                 .bucket(self.bucket.as_str())
                 .prefix(key)
                 .set_key_marker(markers.0)
-                .set_version_id_marker(markers.1)
-                .send()
+                .set_version_id_marker(markers.1);
+            let page = Box::pin(request.send())
                 .await
                 .map_err(|error| failure_of(&error))?;
             let mut keys = page
@@ -372,7 +372,7 @@ fn no_etag() -> Failure {
 fn failed(key: &str, source: Failure) -> StoreError {
     let key = key.to_owned();
     match source.status() {
-        Some(408 | 429) | None | Some(500..) => StoreError::Unreachable { key, source },
+        Some(408 | 429 | 500..) | None => StoreError::Unreachable { key, source },
         Some(_) => StoreError::Denied { key, source },
     }
 }

@@ -29,7 +29,7 @@ fn plane(world: &World) -> ControlPlane {
         MRAP.parse().unwrap(),
         MEMBERS.parse().unwrap(),
         ControlTimeouts {
-            try_timeout: Duration::from_millis(2000),
+            try_timeout: Duration::from_secs(2),
             hedge_delay: Duration::from_millis(300),
         },
     )

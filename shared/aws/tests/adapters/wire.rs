@@ -119,6 +119,7 @@ pub(crate) struct World {
     requests: Arc<Mutex<Vec<Request>>>,
     lines: Arc<Mutex<Vec<String>>>,
     pools: Arc<Mutex<usize>>,
+    epoch: Timestamp,
     begun: tokio::time::Instant,
 }
 
@@ -139,6 +140,7 @@ impl World {
             requests: Arc::default(),
             lines: Arc::default(),
             pools: Arc::default(),
+            epoch: EPOCH.parse().unwrap(),
             begun: tokio::time::Instant::now(),
         }
     }
@@ -183,13 +185,13 @@ impl World {
 
     /// This many milliseconds after the test began.
     pub(crate) fn at(&self, millis: i64) -> Timestamp {
-        EPOCH.parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_millis(millis)
+        self.epoch + jiff::SignedDuration::from_millis(millis)
     }
 }
 
 impl TimeSource for World {
     fn now(&self) -> std::time::SystemTime {
-        std::time::SystemTime::from(EPOCH.parse::<Timestamp>().unwrap()) + self.begun.elapsed()
+        std::time::SystemTime::from(self.epoch) + self.begun.elapsed()
     }
 }
 
