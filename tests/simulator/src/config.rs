@@ -140,6 +140,9 @@ pub struct Timing {
     pub route_propagation: RangeInclusive<u64>,
     /// A second route change of an MRAP within this span of the first is a 409.
     pub route_conflict_window: RangeInclusive<u64>,
+    /// A conditional write that follows a conflicting one within this span overlaps it: 409. Less
+    /// than the fastest round trip, so that one client alone never sees it.
+    pub conditional_conflict_window: u64,
     /// From a write until its replica is readable.
     pub replication: RangeInclusive<u64>,
     /// From a Region's return until replication from or to it resumes.
@@ -168,6 +171,7 @@ impl Default for Timing {
             service: 8..=25,
             route_propagation: 15_000..=45_000,
             route_conflict_window: 0..=400,
+            conditional_conflict_window: 8,
             replication: 300..=4_000,
             replication_resume: 1_000..=30_000,
             metric_delay: 20_000,

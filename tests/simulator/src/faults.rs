@@ -37,7 +37,7 @@ pub enum FaultKind {
         /// Milliseconds after the client gave up.
         millis: u64,
     },
-    /// 503 `SlowDown`. Nothing is applied.
+    /// 503 `SlowDown` (`ServiceUnavailable` outside S3). Nothing is applied.
     SlowDown,
     /// 500 `InternalError`. Nothing is applied.
     InternalError,
@@ -54,6 +54,20 @@ pub enum FaultKind {
     AccessDenied,
     /// 403 `RequestTimeTooSkewed`, as when the client's clock is wrong.
     ClockSkew,
+}
+
+impl FaultKind {
+    /// Its name in the log.
+    pub(crate) fn name(&self) -> String {
+        let json = serde_json::to_value(self).expect("plain data");
+        match json {
+            serde_json::Value::String(name) => name,
+            other => other
+                .as_object()
+                .and_then(|map| map.keys().next().cloned())
+                .unwrap_or_default(),
+        }
+    }
 }
 
 /// A fault: an effect with a scope. An empty list means "any".

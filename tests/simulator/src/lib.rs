@@ -50,16 +50,23 @@
     reason = "a test tool: a broken assumption must stop the run"
 )]
 
+mod call;
 pub mod cloudwatch;
 mod config;
 mod connector;
+mod dice;
 mod faults;
 mod log;
+mod mrap;
 mod regions;
+mod replication;
+mod s3;
 pub mod server;
 mod simulator;
+mod sns;
 mod time;
 pub mod truth;
+mod wire;
 mod world;
 
 pub use config::{
@@ -69,6 +76,7 @@ pub use config::{
 pub use connector::SimClient;
 pub use faults::{Fault, FaultId, FaultKind, Outage, Service};
 pub use log::{Fate, LogEntry};
+pub use mrap::CONTROL_REGIONS;
 pub use simulator::Simulator;
 pub use time::{Clock, SimTime};
 pub use world::World;

@@ -80,9 +80,9 @@ impl RequestLog {
         self.entries.push(entry);
     }
 
-    /// Records an answer that the service made after the entry was written.
-    pub(crate) fn late_answer(&mut self, seq: u64, status: u16, error: Option<String>) {
-        self.note(&format!("{seq} late {status} {error:?}\n"));
+    /// Records what the service answered, at once or late.
+    pub(crate) fn answer(&mut self, seq: u64, status: u16, error: Option<String>) {
+        self.note(&format!("{seq} {status} {error:?}\n"));
         if let Some(entry) = self.entry(seq) {
             entry.status = Some(status);
             entry.error = error;

@@ -2,9 +2,8 @@
 
 use std::ops::{Add, Sub};
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use aws_smithy_async::time::TimeSource;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -88,7 +87,6 @@ pub(crate) fn calendar(epoch: Timestamp, at: SimTime) -> Timestamp {
 /// was skipped by [`Clock::advance`].
 #[derive(Debug)]
 pub struct Clock {
-    epoch: Timestamp,
     scale: f64,
     origin: Mutex<Origin>,
     advanced: Notify,
@@ -96,6 +94,7 @@ pub struct Clock {
 
 #[derive(Debug, Clone, Copy)]
 struct Origin {
+    epoch: Timestamp,
     started: tokio::time::Instant,
     skipped: Duration,
 }
@@ -104,14 +103,9 @@ impl Clock {
     /// A clock that stands at the epoch now and runs `scale` times as fast as tokio's.
     #[must_use]
     pub fn new(epoch: Timestamp, scale: f64) -> Self {
-        let origin = Origin {
-            started: tokio_now(),
-            skipped: Duration::ZERO,
-        };
         Self {
-            epoch,
             scale,
-            origin: Mutex::new(origin),
+            origin: Mutex::new(Origin::now(epoch)),
             advanced: Notify::new(),
         }
     }
@@ -132,7 +126,13 @@ impl Clock {
     /// The calendar time of a moment.
     #[must_use]
     pub fn calendar(&self, at: SimTime) -> Timestamp {
-        calendar(self.epoch, at)
+        calendar(self.origin.lock().unwrap().epoch, at)
+    }
+
+    /// Stands at a new epoch now.
+    pub(crate) fn restart(&self, epoch: Timestamp) {
+        *self.origin.lock().unwrap() = Origin::now(epoch);
+        self.advanced.notify_waiters();
     }
 
     /// Skips `span` of virtual time and wakes every sleeper that it passes.
@@ -172,9 +172,13 @@ impl Clock {
     }
 }
 
-impl TimeSource for Clock {
-    fn now(&self) -> SystemTime {
-        SystemTime::from(self.calendar(Self::now(self)))
+impl Origin {
+    fn now(epoch: Timestamp) -> Self {
+        Self {
+            epoch,
+            started: tokio_now(),
+            skipped: Duration::ZERO,
+        }
     }
 }
 

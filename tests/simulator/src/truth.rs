@@ -77,6 +77,10 @@ pub struct ObjectVersion {
     pub is_replica: bool,
     /// Per destination bucket.
     pub transfers: BTreeMap<String, Transfer>,
+    /// Order of writing in the whole world: decides between versions of the same millisecond.
+    pub(crate) ordinal: u64,
+    /// Checksum header and value that came with the content.
+    pub(crate) checksum: Option<(String, String)>,
 }
 
 impl ObjectVersion {

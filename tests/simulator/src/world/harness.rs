@@ -1,122 +1,83 @@
-//! The state machine: everything that AWS is, at one virtual moment.
+//! What the harness does and sees: trouble, people at the console, the truth.
 
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
-use serde_json::Value;
 
+use super::World;
+use super::events::Event;
 use crate::SimTime;
-use crate::cloudwatch::{AlarmState, Delivery, MetricName};
-use crate::config::{ReplicationRule, Versioning, WorldConfig};
-use crate::faults::{Fault, FaultId, Outage};
-use crate::log::{LogEntry, RequestLog};
-use crate::truth::{DownInterval, ObjectVersion, Published, Route, RouteChange, Write};
-
-/// AWS as one deterministic state machine. Reach it through
-/// [`Simulator::with`](crate::Simulator::with), which moves it to the present first.
-#[derive(Debug)]
-pub struct World {
-    config: WorldConfig,
-    now: SimTime,
-    log: RequestLog,
-}
-
-/// Time and record.
-impl World {
-    /// Builds a world at its epoch.
-    #[must_use]
-    pub fn new(config: WorldConfig) -> Self {
-        Self {
-            config,
-            now: SimTime::ZERO,
-            log: RequestLog::default(),
-        }
-    }
-
-    /// The blueprint it was built from.
-    #[must_use]
-    pub fn config(&self) -> &WorldConfig {
-        &self.config
-    }
-
-    /// The moment that everything has happened up to.
-    #[must_use]
-    pub fn now(&self) -> SimTime {
-        self.now
-    }
-
-    /// Lets everything happen that is due up to `now`, in order.
-    pub fn advance(&mut self, now: SimTime) {
-        self.now = self.now.max(now);
-    }
-
-    /// When the next thing happens by itself.
-    #[must_use]
-    pub fn next_event_at(&self) -> Option<SimTime> {
-        todo!()
-    }
-
-    /// Every request so far.
-    #[must_use]
-    pub fn log(&self) -> &[LogEntry] {
-        self.log.entries()
-    }
-
-    /// SHA-256 over the whole log: equal runs have equal hashes.
-    #[must_use]
-    pub fn log_hash(&self) -> String {
-        self.log.hash()
-    }
-
-    /// A JSON picture of the world: routes, buckets, faults, outages, alarms, topics.
-    #[must_use]
-    pub fn dump(&self) -> Value {
-        todo!()
-    }
-}
+use crate::cloudwatch::{AlarmConfig, AlarmState, Delivery, MetricName};
+use crate::config::{ReplicationRule, Versioning};
+use crate::faults::{Fault, FaultId, Outage, Service};
+use crate::s3::Author;
+use crate::truth::{Actor, DownInterval, ObjectVersion, Published, Route, RouteChange, Write};
 
 /// Trouble.
 impl World {
-    /// Installs a fault.
+    /// Installs a fault. Of several that hit a request the oldest counts; an outage comes first.
     pub fn add_fault(&mut self, fault: Fault) -> FaultId {
-        let _ = fault;
-        todo!()
+        self.faults_made += 1;
+        self.faults.insert(self.faults_made, fault);
+        FaultId(self.faults_made)
     }
 
     /// Takes a fault away; false if it is not there.
     pub fn remove_fault(&mut self, id: FaultId) -> bool {
-        let _ = id;
-        todo!()
+        self.faults.remove(&id.0).is_some()
     }
 
     /// Takes every fault away and ends every outage now.
     pub fn clear_faults(&mut self) {
-        todo!()
+        self.faults.clear();
+        let mut regions: Vec<String> = self.outages.iter().map(|o| o.region.clone()).collect();
+        regions.dedup();
+        for region in regions {
+            self.region_up(&region);
+        }
     }
 
     /// Plans an outage of a Region. Overlapping ones add up.
     pub fn region_down(&mut self, outage: Outage) {
-        let _ = outage;
-        todo!()
+        if let Some(until) = outage.until {
+            self.plan(until, Event::OutageEnds);
+        }
+        self.outages.push(outage);
     }
 
     /// Ends every outage of a Region now, planned ones included.
     pub fn region_up(&mut self, region: &str) {
-        let _ = region;
-        todo!()
+        let now = self.now;
+        self.outages
+            .retain(|outage| outage.region != region || outage.from <= now);
+        for outage in &mut self.outages {
+            if outage.region == region && outage.is_on(now) {
+                outage.until = Some(now);
+            }
+        }
+        self.resume_replication();
     }
 
     /// Whether S3 of a Region is up.
     #[must_use]
     pub fn is_region_up(&self, region: &str) -> bool {
-        let _ = region;
-        todo!()
+        self.is_up(region, Service::S3)
     }
 
-    /// Every outage so far and planned.
+    /// Every outage of S3 so far and planned.
     #[must_use]
     pub fn outages(&self) -> Vec<DownInterval> {
-        todo!()
+        let of_s3 = self
+            .outages
+            .iter()
+            .filter(|o| o.services.contains(&Service::S3));
+        of_s3
+            .map(|outage| DownInterval {
+                region: outage.region.clone(),
+                from: outage.from,
+                until: outage.until,
+            })
+            .collect()
     }
 }
 
@@ -125,22 +86,19 @@ impl World {
     /// The submitted routes; empty for an unknown alias.
     #[must_use]
     pub fn routes(&self, alias: &str) -> Vec<Route> {
-        let _ = alias;
-        todo!()
+        self.mraps.routes(alias).to_vec()
     }
 
     /// The routes that new connections from a location follow now.
     #[must_use]
     pub fn effective_routes(&self, alias: &str, location: &str) -> Vec<Route> {
-        let _ = (alias, location);
-        todo!()
+        self.mraps.effective(alias, location, self.now).to_vec()
     }
 
     /// Every change, the start included.
     #[must_use]
     pub fn route_history(&self, alias: &str) -> &[RouteChange] {
-        let _ = alias;
-        todo!()
+        self.mraps.history(alias)
     }
 
     /// Changes dials as a person at the console would. Buckets that are not named stay.
@@ -148,8 +106,16 @@ impl World {
     /// # Panics
     /// If the alias or a bucket is unknown, or if no member stays active.
     pub fn set_routes_as_person(&mut self, alias: &str, dials: &[(&str, u8)]) {
-        let _ = (alias, dials);
-        todo!()
+        let mut after = self.routes(alias);
+        for (bucket, dial) in dials {
+            let route = after.iter_mut().find(|route| route.bucket == *bucket);
+            route.expect("a bucket of a known MRAP").dial = *dial;
+        }
+        let active = after.iter().any(|route| route.dial > 0);
+        assert!(active, "at least one member must stay active");
+        let rng = &mut self.dice.routes;
+        self.mraps
+            .change(alias, after, Actor::Person, self.now, rng);
     }
 }
 
@@ -158,35 +124,31 @@ impl World {
     /// The current version of an object: not if it is a delete marker.
     #[must_use]
     pub fn object(&self, bucket: &str, key: &str) -> Option<&ObjectVersion> {
-        let _ = (bucket, key);
-        todo!()
+        self.s3.object(bucket, key)
     }
 
     /// All versions of an object, newest first.
     #[must_use]
     pub fn versions(&self, bucket: &str, key: &str) -> Vec<&ObjectVersion> {
-        let _ = (bucket, key);
-        todo!()
+        self.s3.versions(bucket, key)
     }
 
     /// All keys of a bucket, those with only old versions included.
     #[must_use]
     pub fn keys(&self, bucket: &str) -> Vec<&str> {
-        let _ = bucket;
-        todo!()
+        self.s3.keys(bucket)
     }
 
     /// Every applied write of clients, replicas aside.
     #[must_use]
     pub fn writes(&self) -> &[Write] {
-        todo!()
+        self.s3.writes()
     }
 
     /// Versions that wait for replication from one bucket to another.
     #[must_use]
     pub fn pending_replication(&self, source: &str, destination: &str) -> u64 {
-        let _ = (source, destination);
-        todo!()
+        self.replication.pending_between(source, destination)
     }
 
     /// Writes an object as somebody at the console would; returns the version id.
@@ -199,20 +161,30 @@ impl World {
         key: &str,
         body: impl Into<Bytes>,
     ) -> String {
-        let _ = (bucket, key, body.into());
-        todo!()
+        let author = self.person();
+        let id = self.s3.put_plain(author, bucket, key, body.into());
+        self.settle_plans();
+        id
     }
 
     /// Deletes every version of every key with this prefix, as an emptied bucket would look.
     pub fn purge_as_person(&mut self, bucket: &str, prefix: &str) {
-        let _ = (bucket, prefix);
-        todo!()
+        self.s3.purge(bucket, prefix);
     }
 
     /// Writes a delete marker, as somebody at the console would.
     pub fn delete_object_as_person(&mut self, bucket: &str, key: &str) {
-        let _ = (bucket, key);
-        todo!()
+        let author = self.person();
+        self.s3.delete_current(author, bucket, key);
+    }
+
+    fn person(&self) -> Author<'static> {
+        Author {
+            at: self.now,
+            client: "person",
+            seq: None,
+            through_mrap: false,
+        }
     }
 
     /// Changes a bucket's versioning.
@@ -220,32 +192,37 @@ impl World {
     /// # Panics
     /// If the bucket does not exist.
     pub fn set_versioning(&mut self, bucket: &str, versioning: Versioning) {
-        let _ = (bucket, versioning);
-        todo!()
+        assert!(self.s3.bucket(bucket).is_some(), "no bucket {bucket}");
+        self.s3.set_versioning(bucket, versioning);
     }
 
     /// Adds a replication rule, or replaces the one with the same id and source.
+    ///
+    /// # Panics
+    /// If the source bucket does not exist.
     pub fn set_replication_rule(&mut self, rule: ReplicationRule) {
-        let _ = rule;
-        todo!()
+        let source = self
+            .s3
+            .bucket_mut(&rule.source)
+            .expect("the source of a rule");
+        source.rules.retain(|old| old.id != rule.id);
+        source.rules.push(rule);
     }
 
-    /// Sets the delay in milliseconds of replication between two buckets from now on.
+    /// Sets the delay in milliseconds of replication between two buckets for writes from now on.
     pub fn set_replication_delay(
         &mut self,
         source: &str,
         destination: &str,
         delay: RangeInclusive<u64>,
     ) {
-        let _ = (source, destination, delay);
-        todo!()
+        self.replication.set_delay(source, destination, delay);
     }
 
     /// Makes replication into a destination fail with this reason (or work again with `None`), as
     /// after an edit of its policy.
     pub fn deny_replication(&mut self, source: &str, destination: &str, reason: Option<&str>) {
-        let _ = (source, destination, reason);
-        todo!()
+        self.replication.deny(source, destination, reason);
     }
 }
 
@@ -254,19 +231,17 @@ impl World {
     /// Everything published so far.
     #[must_use]
     pub fn published(&self) -> &[Published] {
-        todo!()
+        self.topics.published()
     }
 
     /// Puts a data point as `PutMetricData` would, at the present moment.
     pub fn put_metric(&mut self, region: &str, metric: &MetricName, value: f64) {
-        let _ = (region, metric, value);
-        todo!()
+        self.cloudwatch.put_metric(region, metric, self.now, value);
     }
 
     /// Adds an alarm; it starts in `INSUFFICIENT_DATA`.
-    pub fn put_alarm(&mut self, alarm: crate::cloudwatch::AlarmConfig) {
-        let _ = alarm;
-        todo!()
+    pub fn put_alarm(&mut self, alarm: AlarmConfig) {
+        self.cloudwatch.put_alarm(alarm, self.now);
     }
 
     /// Forces an alarm's state now, as `SetAlarmState` does; the next evaluation may change it back.
@@ -274,25 +249,33 @@ impl World {
     /// # Panics
     /// If there is no such alarm.
     pub fn set_alarm_state(&mut self, region: &str, name: &str, state: AlarmState, reason: &str) {
-        let _ = (region, name, state, reason);
-        todo!()
+        let verdict = (state, reason, None);
+        let rng = &mut self.dice.alarms;
+        let known = self
+            .cloudwatch
+            .set_state(region, name, verdict, self.now, rng);
+        assert!(known, "no alarm {name} in {region}");
+        self.settle_plans();
     }
 
     /// The state of an alarm.
     #[must_use]
     pub fn alarm_state(&self, region: &str, name: &str) -> Option<AlarmState> {
-        let _ = (region, name);
-        todo!()
+        self.cloudwatch.state(region, name)
     }
 
     /// Mutes an alarm's actions for a window; its events are sent with `muteDetail`.
     pub fn mute_alarm(&mut self, region: &str, name: &str, from: SimTime, until: SimTime) {
-        let _ = (region, name, from, until);
-        todo!()
+        self.cloudwatch.mute(region, name, from, until);
     }
 
     /// Takes the deliveries that have arrived by now, in order of arrival.
     pub fn take_deliveries(&mut self) -> Vec<Delivery> {
-        todo!()
+        self.cloudwatch.take_deliveries(self.now)
+    }
+
+    /// Takes the first delivery that has arrived by now.
+    pub(crate) fn take_delivery(&mut self) -> Option<Delivery> {
+        self.cloudwatch.take_delivery(self.now)
     }
 }

@@ -1,0 +1,130 @@
+//! Asynchronous replication: what is on its way, what waits for a Region, what is denied.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::config::Timing;
+use crate::dice::span;
+use crate::s3::Outgoing;
+
+type Pair = (String, String);
+
+/// The state of all replication.
+#[derive(Debug)]
+pub(crate) struct Replication {
+    default_delay: RangeInclusive<u64>,
+    resume: RangeInclusive<u64>,
+    delays: BTreeMap<Pair, RangeInclusive<u64>>,
+    denied: BTreeMap<Pair, String>,
+    /// Waiting for a Region to return, in order of arrival here.
+    parked: Vec<Outgoing>,
+    pending: BTreeMap<PendingKey, Pending>,
+}
+
+/// Source, destination, rule.
+pub(crate) type PendingKey = (String, String, String);
+
+/// What is not there yet.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub(crate) operations: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Replication {
+    pub(crate) fn new(timing: &Timing) -> Self {
+        Self {
+            default_delay: timing.replication.clone(),
+            resume: timing.replication_resume.clone(),
+            delays: BTreeMap::new(),
+            denied: BTreeMap::new(),
+            parked: Vec::new(),
+            pending: BTreeMap::new(),
+        }
+    }
+
+    /// Counts a transfer in and draws when it is due.
+    pub(crate) fn start(&mut self, transfer: &Outgoing, rng: &mut Rng) -> Duration {
+        let pending = self.pending.entry(pending_key(transfer)).or_default();
+        pending.operations += 1;
+        pending.bytes += transfer.bytes;
+        let delay = self
+            .delays
+            .get(&pair(transfer))
+            .unwrap_or(&self.default_delay);
+        span(rng, delay)
+    }
+
+    /// Counts a transfer out, whatever became of it.
+    pub(crate) fn finish(&mut self, transfer: &Outgoing) {
+        if let Some(pending) = self.pending.get_mut(&pending_key(transfer)) {
+            pending.operations -= 1;
+            pending.bytes -= transfer.bytes;
+        }
+    }
+
+    /// Keeps a transfer until its Regions are up.
+    pub(crate) fn park(&mut self, transfer: Outgoing) {
+        self.parked.push(transfer);
+    }
+
+    /// Takes the parked transfers that can go on, each with its delay from now.
+    pub(crate) fn resume(
+        &mut self,
+        can_go: impl Fn(&Outgoing) -> bool,
+        rng: &mut Rng,
+    ) -> Vec<(Duration, Outgoing)> {
+        let parked = std::mem::take(&mut self.parked);
+        let (ready, waiting) = parked.into_iter().partition(|t| can_go(t));
+        self.parked = waiting;
+        let ready: Vec<Outgoing> = ready;
+        let delayed = ready.into_iter().map(|t| (span(rng, &self.resume), t));
+        delayed.collect()
+    }
+
+    pub(crate) fn denial(&self, transfer: &Outgoing) -> Option<&str> {
+        self.denied.get(&pair(transfer)).map(String::as_str)
+    }
+
+    pub(crate) fn deny(&mut self, source: &str, destination: &str, reason: Option<&str>) {
+        let key = (source.to_owned(), destination.to_owned());
+        match reason {
+            Some(reason) => self.denied.insert(key, reason.to_owned()),
+            None => self.denied.remove(&key),
+        };
+    }
+
+    pub(crate) fn set_delay(
+        &mut self,
+        source: &str,
+        destination: &str,
+        delay: RangeInclusive<u64>,
+    ) {
+        let key = (source.to_owned(), destination.to_owned());
+        self.delays.insert(key, delay);
+    }
+
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (&PendingKey, &Pending)> {
+        self.pending.iter()
+    }
+
+    pub(crate) fn pending_between(&self, source: &str, destination: &str) -> u64 {
+        self.pending
+            .iter()
+            .filter(|((from, to, _), _)| from == source && to == destination)
+            .map(|(_, pending)| pending.operations)
+            .sum()
+    }
+}
+
+fn pair(transfer: &Outgoing) -> Pair {
+    (transfer.source.clone(), transfer.destination.clone())
+}
+
+fn pending_key(transfer: &Outgoing) -> PendingKey {
+    let rule = transfer.rule.clone();
+    (transfer.source.clone(), transfer.destination.clone(), rule)
+}

@@ -1,0 +1,603 @@
+//! S3 of every Region: buckets, versions, conditional writes, listings, multipart uploads.
+
+mod list;
+mod multipart;
+mod objects;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use md5::{Digest, Md5};
+
+use crate::SimTime;
+use crate::call::Call;
+use crate::config::{ReplicationRule, Versioning};
+use crate::log::{hex, sha256_hex};
+use crate::time::calendar;
+use crate::truth::{ObjectVersion, Transfer, Write, WriteKind};
+use crate::wire::xml::{Element, Writer};
+use crate::wire::{Answer, ServiceError};
+
+use multipart::Upload;
+
+const XMLNS: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
+
+/// All buckets, and everything ever written to them.
+#[derive(Debug)]
+pub(crate) struct S3 {
+    seed: u64,
+    epoch: Timestamp,
+    /// A conditional write within this many milliseconds of a conflicting one is a 409.
+    conflict_window: u64,
+    buckets: BTreeMap<String, Bucket>,
+    writes: Vec<Write>,
+    writes_by_request: BTreeMap<u64, Vec<usize>>,
+    ids: u64,
+    /// Versions that must be replicated, for the world to schedule.
+    outgoing: Vec<Outgoing>,
+}
+
+/// A bucket.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    pub(crate) region: String,
+    pub(crate) versioning: Versioning,
+    pub(crate) rules: Vec<ReplicationRule>,
+    keys: BTreeMap<String, Chain>,
+    uploads: BTreeMap<String, Upload>,
+}
+
+/// Everything under one key, oldest version first.
+#[derive(Debug, Default)]
+struct Chain {
+    versions: Vec<ObjectVersion>,
+    last_put: Option<SimTime>,
+    last_delete: Option<SimTime>,
+}
+
+impl Chain {
+    /// The newest version, delete marker or not.
+    fn newest(&self) -> Option<&ObjectVersion> {
+        self.versions.last()
+    }
+
+    /// The version that a plain GET returns.
+    fn current(&self) -> Option<&ObjectVersion> {
+        self.newest().filter(|version| !version.delete_marker)
+    }
+
+    fn position(&self, version_id: &str) -> Option<usize> {
+        self.versions
+            .iter()
+            .rposition(|version| version.version_id == version_id)
+    }
+
+    fn insert(&mut self, version: ObjectVersion) {
+        let order = |v: &ObjectVersion| (v.last_modified, v.ordinal);
+        let later = self
+            .versions
+            .iter()
+            .rev()
+            .take_while(|v| order(v) > order(&version))
+            .count();
+        self.versions.insert(self.versions.len() - later, version);
+    }
+}
+
+/// A version on its way to another bucket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Outgoing {
+    pub(crate) source: String,
+    pub(crate) destination: String,
+    pub(crate) rule: String,
+    pub(crate) key: String,
+    pub(crate) version_id: String,
+    pub(crate) bytes: u64,
+}
+
+/// Who writes, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Author<'a> {
+    pub(crate) at: SimTime,
+    pub(crate) client: &'a str,
+    /// Log position; `None` for the harness.
+    pub(crate) seq: Option<u64>,
+    pub(crate) through_mrap: bool,
+}
+
+/// What is written.
+#[derive(Debug, Default)]
+struct Content {
+    body: bytes::Bytes,
+    etag: String,
+    content_type: String,
+    metadata: BTreeMap<String, String>,
+    checksum: Option<(String, String)>,
+}
+
+/// A call on a bucket.
+struct Request<'a> {
+    call: &'a Call,
+    author: Author<'a>,
+    bucket: &'a str,
+    key: &'a str,
+}
+
+impl Request<'_> {
+    fn query(&self, name: &str) -> Option<&str> {
+        self.call.query.get(name).map(String::as_str)
+    }
+}
+
+impl S3 {
+    pub(crate) fn new(seed: u64, epoch: Timestamp, conflict_window: u64) -> Self {
+        Self {
+            seed,
+            epoch,
+            conflict_window,
+            buckets: BTreeMap::new(),
+            writes: Vec::new(),
+            writes_by_request: BTreeMap::new(),
+            ids: 0,
+            outgoing: Vec::new(),
+        }
+    }
+
+    pub(crate) fn create_bucket(&mut self, name: &str, region: &str, versioning: Versioning) {
+        let bucket = Bucket {
+            region: region.to_owned(),
+            versioning,
+            rules: Vec::new(),
+            keys: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+        };
+        let twin = self.buckets.insert(name.to_owned(), bucket);
+        assert!(twin.is_none(), "bucket {name} is configured twice");
+    }
+
+    pub(crate) fn bucket(&self, name: &str) -> Option<&Bucket> {
+        self.buckets.get(name)
+    }
+
+    pub(crate) fn bucket_mut(&mut self, name: &str) -> Option<&mut Bucket> {
+        self.buckets.get_mut(name)
+    }
+
+    pub(crate) fn buckets(&self) -> impl Iterator<Item = (&str, &Bucket)> {
+        self.buckets
+            .iter()
+            .map(|(name, bucket)| (name.as_str(), bucket))
+    }
+
+    pub(crate) fn writes(&self) -> &[Write] {
+        &self.writes
+    }
+
+    pub(crate) fn take_outgoing(&mut self) -> Vec<Outgoing> {
+        std::mem::take(&mut self.outgoing)
+    }
+
+    /// Marks the writes of a request as known to its client.
+    pub(crate) fn acknowledge(&mut self, seq: u64, at: SimTime) {
+        for index in self.writes_by_request.get(&seq).into_iter().flatten() {
+            self.writes[*index].acknowledged_at = Some(at);
+        }
+    }
+
+    /// Serves a call that reached the right Region.
+    pub(crate) fn handle(
+        &mut self,
+        call: &Call,
+        author: Author<'_>,
+        bucket: &str,
+        key: Option<&str>,
+    ) -> Result<Answer, ServiceError> {
+        if !self.buckets.contains_key(bucket) {
+            return Err(ServiceError::new(
+                404,
+                "NoSuchBucket",
+                "The specified bucket does not exist",
+            ));
+        }
+        check_body(call)?;
+        let key = key.unwrap_or_default();
+        if key.len() > 1024 {
+            return Err(ServiceError::new(
+                400,
+                "KeyTooLongError",
+                "Your key is too long",
+            ));
+        }
+        let request = Request {
+            call,
+            author,
+            bucket,
+            key,
+        };
+        match call.operation.as_str() {
+            "GetObject" | "HeadObject" => self.get_object(&request),
+            "PutObject" => self.put_object(&request),
+            "DeleteObject" => self.delete_object(&request),
+            "DeleteObjects" => self.delete_objects(&request),
+            "ListObjectsV2" => Ok(self.list_objects(&request)),
+            "ListObjectVersions" => Ok(self.list_versions(&request)),
+            "CreateMultipartUpload" => Ok(self.create_upload(&request)),
+            "UploadPart" => self.upload_part(&request),
+            "CompleteMultipartUpload" => self.complete_upload(&request),
+            "AbortMultipartUpload" => self.abort_upload(&request),
+            "HeadBucket" => {
+                let region = self.buckets[bucket].region.clone();
+                Ok(Answer::new(200).header("x-amz-bucket-region", region))
+            }
+            "GetBucketLocation" => Ok(self.bucket_location(bucket)),
+            "GetBucketVersioning" => Ok(self.bucket_versioning(bucket)),
+            "PutBucketVersioning" => self.put_bucket_versioning(&request),
+            _ => Err(ServiceError::new(
+                501,
+                "NotImplemented",
+                "A header or query you provided implies functionality that is not implemented.",
+            )),
+        }
+    }
+
+    fn bucket_location(&self, bucket: &str) -> Answer {
+        let region = self.buckets[bucket].region.as_str();
+        let constraint = if region == "us-east-1" { "" } else { region };
+        let mut xml = Writer::new();
+        xml.text("LocationConstraint", constraint);
+        Answer::new(200).xml(xml.finish())
+    }
+
+    fn bucket_versioning(&self, bucket: &str) -> Answer {
+        let mut xml = Writer::new();
+        xml.element(&root("VersioningConfiguration"), |w| {
+            match self.buckets[bucket].versioning {
+                Versioning::Enabled => w.text("Status", "Enabled"),
+                Versioning::Suspended => w.text("Status", "Suspended"),
+                Versioning::Unversioned => {}
+            }
+        });
+        Answer::new(200).xml(xml.finish())
+    }
+
+    fn put_bucket_versioning(&mut self, request: &Request<'_>) -> Result<Answer, ServiceError> {
+        let body = Element::parse(&request.call.body).ok_or_else(malformed_xml)?;
+        let versioning = match body.text_of("Status") {
+            Some("Enabled") => Versioning::Enabled,
+            Some("Suspended") => Versioning::Suspended,
+            _ => return Err(malformed_xml()),
+        };
+        self.set_versioning(request.bucket, versioning);
+        Ok(Answer::new(200))
+    }
+
+    pub(crate) fn set_versioning(&mut self, bucket: &str, versioning: Versioning) {
+        if let Some(bucket) = self.buckets.get_mut(bucket) {
+            bucket.versioning = versioning;
+        }
+    }
+
+    /// The current version of an object.
+    pub(crate) fn object(&self, bucket: &str, key: &str) -> Option<&ObjectVersion> {
+        self.chain(bucket, key)?.current()
+    }
+
+    /// All versions, newest first.
+    pub(crate) fn versions(&self, bucket: &str, key: &str) -> Vec<&ObjectVersion> {
+        self.chain(bucket, key)
+            .map(|chain| chain.versions.iter().rev().collect())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn keys(&self, bucket: &str) -> Vec<&str> {
+        let Some(bucket) = self.buckets.get(bucket) else {
+            return Vec::new();
+        };
+        let chains = bucket.keys.iter();
+        chains
+            .filter(|(_, chain)| !chain.versions.is_empty())
+            .map(|(key, _)| key.as_str())
+            .collect()
+    }
+
+    /// Removes every version under a prefix.
+    pub(crate) fn purge(&mut self, bucket: &str, prefix: &str) {
+        if let Some(bucket) = self.buckets.get_mut(bucket) {
+            bucket.keys.retain(|key, _| !key.starts_with(prefix));
+        }
+    }
+
+    fn chain(&self, bucket: &str, key: &str) -> Option<&Chain> {
+        self.buckets.get(bucket)?.keys.get(key)
+    }
+
+    /// Writes a version, plans its replication, and records the write.
+    fn put_version(
+        &mut self,
+        author: Author<'_>,
+        bucket: &str,
+        key: &str,
+        content: Content,
+    ) -> String {
+        let version_id = self.version_id_for(bucket);
+        self.ids += 1;
+        let ordinal = self.ids;
+        let state = self.buckets.get_mut(bucket).expect("checked by the caller");
+        let rules = state
+            .rules
+            .iter()
+            .filter(|rule| rule.enabled && key.starts_with(&rule.prefix));
+        let mut transfers = BTreeMap::new();
+        for rule in rules {
+            transfers.insert(rule.destination.clone(), Transfer::Pending);
+            self.outgoing.push(Outgoing {
+                source: bucket.to_owned(),
+                destination: rule.destination.clone(),
+                rule: rule.id.clone(),
+                key: key.to_owned(),
+                version_id: version_id.clone(),
+                bytes: content.body.len() as u64,
+            });
+        }
+        let etag = content.etag.clone();
+        let chain = state.keys.entry(key.to_owned()).or_default();
+        chain.last_put = Some(author.at);
+        chain.remove_null(&version_id);
+        chain.insert(ObjectVersion {
+            version_id: version_id.clone(),
+            etag: content.etag,
+            body: content.body,
+            metadata: content.metadata,
+            content_type: content.content_type,
+            last_modified: author.at,
+            visible_since: author.at,
+            delete_marker: false,
+            is_replica: false,
+            transfers,
+            ordinal,
+            checksum: content.checksum,
+        });
+        self.record(author, bucket, key, &version_id, etag, WriteKind::Put);
+        version_id
+    }
+
+    /// Writes a plain object as the harness; the bucket must exist.
+    pub(crate) fn put_plain(
+        &mut self,
+        author: Author<'_>,
+        bucket: &str,
+        key: &str,
+        body: bytes::Bytes,
+    ) -> String {
+        let content = Content {
+            etag: etag_of(&body),
+            body,
+            content_type: "application/octet-stream".to_owned(),
+            ..Content::default()
+        };
+        self.put_version(author, bucket, key, content)
+    }
+
+    /// Writes a delete marker, or removes the object where there are no versions. Returns the
+    /// marker's version id.
+    pub(crate) fn delete_current(
+        &mut self,
+        author: Author<'_>,
+        bucket: &str,
+        key: &str,
+    ) -> Option<String> {
+        let versioning = self.buckets.get(bucket)?.versioning;
+        let version_id = self.version_id_for(bucket);
+        self.ids += 1;
+        let ordinal = self.ids;
+        let chain = self.buckets.get_mut(bucket)?.keys.entry(key.to_owned());
+        let chain = chain.or_default();
+        chain.last_delete = Some(author.at);
+        chain.remove_null(&version_id);
+        if versioning == Versioning::Unversioned {
+            self.record(
+                author,
+                bucket,
+                key,
+                "null",
+                String::new(),
+                WriteKind::DeleteVersion,
+            );
+            return None;
+        }
+        chain.insert(ObjectVersion {
+            version_id: version_id.clone(),
+            etag: String::new(),
+            body: bytes::Bytes::new(),
+            metadata: BTreeMap::new(),
+            content_type: String::new(),
+            last_modified: author.at,
+            visible_since: author.at,
+            delete_marker: true,
+            is_replica: false,
+            transfers: BTreeMap::new(),
+            ordinal,
+            checksum: None,
+        });
+        let kind = WriteKind::DeleteMarker;
+        self.record(author, bucket, key, &version_id, String::new(), kind);
+        Some(version_id)
+    }
+
+    /// Removes a version for good; returns whether it was a delete marker.
+    fn delete_version(
+        &mut self,
+        author: Author<'_>,
+        bucket: &str,
+        key: &str,
+        version_id: &str,
+    ) -> Option<bool> {
+        let chain = self.buckets.get_mut(bucket)?.keys.get_mut(key)?;
+        let position = chain.position(version_id)?;
+        let removed = chain.versions.remove(position);
+        chain.last_delete = Some(author.at);
+        let kind = WriteKind::DeleteVersion;
+        self.record(author, bucket, key, version_id, String::new(), kind);
+        Some(removed.delete_marker)
+    }
+
+    fn record(
+        &mut self,
+        author: Author<'_>,
+        bucket: &str,
+        key: &str,
+        version_id: &str,
+        etag: String,
+        kind: WriteKind,
+    ) {
+        let Some(seq) = author.seq else { return };
+        let index = self.writes.len();
+        self.writes_by_request.entry(seq).or_default().push(index);
+        self.writes.push(Write {
+            at: author.at,
+            acknowledged_at: None,
+            client: author.client.to_owned(),
+            seq,
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            version_id: version_id.to_owned(),
+            etag,
+            kind,
+            through_mrap: author.through_mrap,
+        });
+    }
+
+    fn version_id_for(&mut self, bucket: &str) -> String {
+        match self.buckets[bucket].versioning {
+            Versioning::Enabled => self.new_id("version"),
+            Versioning::Suspended | Versioning::Unversioned => "null".to_owned(),
+        }
+    }
+
+    /// A fresh id of 32 characters, the same in every run of a seed.
+    fn new_id(&mut self, kind: &str) -> String {
+        self.ids += 1;
+        let text = format!("{kind}-{}-{}", self.seed, self.ids);
+        sha256_hex(text.as_bytes())[..32].to_owned()
+    }
+
+    /// A version that waits for its transfer; `None` if it is gone.
+    pub(crate) fn source_version(&self, transfer: &Outgoing) -> Option<&ObjectVersion> {
+        let chain = self.chain(&transfer.source, &transfer.key)?;
+        chain.versions.get(chain.position(&transfer.version_id)?)
+    }
+
+    /// Copies a version to its destination, with the source's version id and time.
+    pub(crate) fn arrive(&mut self, transfer: &Outgoing, at: SimTime) {
+        let Some(version) = self.source_version(transfer) else {
+            return;
+        };
+        let replica = ObjectVersion {
+            visible_since: at,
+            is_replica: true,
+            transfers: BTreeMap::new(),
+            ..version.clone()
+        };
+        if let Some(bucket) = self.buckets.get_mut(&transfer.destination) {
+            let chain = bucket.keys.entry(transfer.key.clone()).or_default();
+            if chain.position(&replica.version_id).is_none() {
+                chain.insert(replica);
+            }
+        }
+        self.settle_transfer(transfer, Transfer::Completed { at });
+    }
+
+    /// Notes what became of a transfer at the source.
+    pub(crate) fn settle_transfer(&mut self, transfer: &Outgoing, outcome: Transfer) {
+        let Some(bucket) = self.buckets.get_mut(&transfer.source) else {
+            return;
+        };
+        let Some(chain) = bucket.keys.get_mut(&transfer.key) else {
+            return;
+        };
+        if let Some(position) = chain.position(&transfer.version_id) {
+            let version = &mut chain.versions[position];
+            version
+                .transfers
+                .insert(transfer.destination.clone(), outcome);
+        }
+    }
+}
+
+impl Chain {
+    /// The `null` version is replaced, never stacked.
+    fn remove_null(&mut self, version_id: &str) {
+        if version_id == "null"
+            && let Some(position) = self.position("null")
+        {
+            self.versions.remove(position);
+        }
+    }
+}
+
+/// The `ETag` of a single-part object: MD5 in quotes.
+fn etag_of(body: &[u8]) -> String {
+    format!("\"{}\"", hex(&Md5::digest(body)))
+}
+
+fn root(name: &str) -> String {
+    format!("{name} xmlns=\"{XMLNS}\"")
+}
+
+fn malformed_xml() -> ServiceError {
+    ServiceError::new(
+        400,
+        "MalformedXML",
+        "The XML you provided was not well-formed or did not validate against our published schema",
+    )
+}
+
+/// Checks what the request says about its own body.
+fn check_body(call: &Call) -> Result<(), ServiceError> {
+    if call.bad_encoding {
+        let message = "You did not provide the number of bytes specified by the encoding";
+        return Err(ServiceError::new(400, "IncompleteBody", message));
+    }
+    let declared = call.header("x-amz-content-sha256").unwrap_or_default();
+    let is_hash = declared.len() == 64 && declared.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_hash && declared != sha256_hex(&call.body) {
+        return Err(ServiceError::new(
+            400,
+            "XAmzContentSHA256Mismatch",
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        ));
+    }
+    Ok(())
+}
+
+/// `Last-Modified` of a header.
+fn http_date(epoch: Timestamp, at: SimTime) -> String {
+    calendar(epoch, at)
+        .strftime("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string()
+}
+
+/// `LastModified` of a listing.
+fn iso_date(epoch: Timestamp, at: SimTime) -> String {
+    calendar(epoch, at)
+        .strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        .to_string()
+}
+
+/// An S3 error document.
+pub(crate) fn render_error(error: &ServiceError, call: &Call, request_id: &str) -> Answer {
+    let mut answer = Answer::new(error.status);
+    answer.headers.clone_from(&error.headers);
+    answer.error = Some(error.code.clone());
+    if call.method == http::Method::HEAD || error.status == 304 {
+        return answer;
+    }
+    let mut xml = Writer::new();
+    xml.element("Error", |w| {
+        w.text("Code", &error.code);
+        w.text("Message", &error.message);
+        w.text("Resource", &call.path);
+        w.text("RequestId", request_id);
+    });
+    answer.xml(xml.finish())
+}
