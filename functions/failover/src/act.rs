@@ -79,7 +79,12 @@ impl Turn<'_> {
     }
 
     /// Lets go of the claim; whatever was sent may still land, and is remembered for it.
-    async fn give_up(&self, plan: &Plan, tries: &[Try], error: Option<&SubmitError>) -> Result<(), Error> {
+    async fn give_up(
+        &self,
+        plan: &Plan,
+        tries: &[Try],
+        error: Option<&SubmitError>,
+    ) -> Result<(), Error> {
         let sent = !tries.is_empty();
         self.update(|state, now| {
             if holds(state, self.request_id, plan) {

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use sentinel_aws::alarms::DescribedAlarm;
 use sentinel_aws::control::ControlError;
-use sentinel_core::alarm::{Admission, AlarmState, AlarmTransition, regions_of, regions_of_dimensions};
+use sentinel_core::alarm::{
+    Admission, AlarmState, AlarmTransition, regions_of, regions_of_dimensions,
+};
 use sentinel_core::announce::{Event, Severity};
 use sentinel_core::answer::{Answer, Outcome};
 use sentinel_core::decide::{Assessment, Decision, Request, Wish, decide};
@@ -85,7 +87,12 @@ impl Turn<'_> {
         let mut seen = None;
         for _ in 0..ROUNDS {
             let mut unknown_region = None;
-            let Cycled::Decided { decision, routes, record } = Box::pin(self.cycle(task, &mut seen, &mut unknown_region)).await? else {
+            let Cycled::Decided {
+                decision,
+                routes,
+                record,
+            } = Box::pin(self.cycle(task, &mut seen, &mut unknown_region)).await?
+            else {
                 continue;
             };
             if let (true, Some(assessment)) = (task.dry_run, decision.assessment()) {
@@ -93,16 +100,26 @@ impl Turn<'_> {
                     Decision::Blocked(_) => Outcome::Blocked,
                     _ => Outcome::WouldAct,
                 };
-                return Ok(Answer::about(outcome, &assessment.plan, assessment.explanation.clone()));
+                return Ok(Answer::about(
+                    outcome,
+                    &assessment.plan,
+                    assessment.explanation.clone(),
+                ));
             }
             let mut answer = match *decision {
-                Decision::Act(assessment) if !task.dry_run => match Box::pin(self.act(&assessment.plan, &record.state)).await? {
-                    Acted::Settled => Answer::about(Outcome::Submitted, &assessment.plan, assessment.explanation),
-                    Acted::Again => {
-                        seen = None;
-                        continue;
+                Decision::Act(assessment) if !task.dry_run => {
+                    match Box::pin(self.act(&assessment.plan, &record.state)).await? {
+                        Acted::Settled => Answer::about(
+                            Outcome::Submitted,
+                            &assessment.plan,
+                            assessment.explanation,
+                        ),
+                        Acted::Again => {
+                            seen = None;
+                            continue;
+                        }
                     }
-                },
+                }
                 decision => Answer::standing_still(&decision, &routes),
             };
             if !task.dry_run {
@@ -119,7 +136,12 @@ impl Turn<'_> {
     }
 
     /// One run: everything up to the compare-and-swap that records the decision and its claim.
-    async fn cycle(&self, task: &Task<'_>, seen: &mut Option<Seen>, unknown_region: &mut Option<String>) -> Result<Cycled, Error> {
+    async fn cycle(
+        &self,
+        task: &Task<'_>,
+        seen: &mut Option<Seen>,
+        unknown_region: &mut Option<String>,
+    ) -> Result<Cycled, Error> {
         let mut record = self.load().await?;
         let mut next = record.state.clone();
         *unknown_region = self.note_transitions(&mut next, task.transitions).await;
@@ -141,7 +163,13 @@ impl Turn<'_> {
             id: self.request_id.to_owned(),
             wish: task.wish.clone(),
         };
-        let decision = decide(seen.about(&routes), &next, &self.deps.settings, &request, now);
+        let decision = decide(
+            seen.about(&routes),
+            &next,
+            &self.deps.settings,
+            &request,
+            now,
+        );
         if task.dry_run {
             return Ok(Cycled::Decided {
                 decision: Box::new(decision),
@@ -177,13 +205,20 @@ impl Turn<'_> {
     }
 
     /// Notes what the alarms said. Returns what could not be attributed to a Region, if anything.
-    async fn note_transitions(&self, state: &mut State, transitions: &[AlarmTransition]) -> Option<String> {
+    async fn note_transitions(
+        &self,
+        state: &mut State,
+        transitions: &[AlarmTransition],
+    ) -> Option<String> {
         let mut unknown = Vec::new();
         for transition in transitions {
             match self.deps.settings.alarms.admits(transition) {
                 Admission::MayTrigger => {}
                 Admission::NotListed | Admission::ReplicationMetric => {
-                    self.info("an alarm that may not trigger changed its state: no change", transition);
+                    self.info(
+                        "an alarm that may not trigger changed its state: no change",
+                        transition,
+                    );
                     continue;
                 }
             }
@@ -207,7 +242,11 @@ impl Turn<'_> {
     }
 
     /// The Regions an alarm speaks for; a composite's children are looked up if need be.
-    async fn regions(&self, state: &State, transition: &AlarmTransition) -> Result<BTreeSet<Region>, String> {
+    async fn regions(
+        &self,
+        state: &State,
+        transition: &AlarmTransition,
+    ) -> Result<BTreeSet<Region>, String> {
         let settings = &self.deps.settings;
         let remembered = |arn: &AlarmArn| state.alarm_regions(arn);
         let first = regions_of(transition, &settings.alarms, &settings.members, &remembered);
@@ -229,18 +268,25 @@ impl Turn<'_> {
             })
             .collect();
         let known = |arn: &AlarmArn| described.get(arn).cloned().or_else(|| remembered(arn));
-        regions_of(transition, &settings.alarms, &settings.members, &known).map_err(|error| error.to_string())
+        regions_of(transition, &settings.alarms, &settings.members, &known)
+            .map_err(|error| error.to_string())
     }
 
     /// The Regions a described alarm speaks for: none is an answer, a contradiction is none.
-    fn regions_of_described(&self, arn: &AlarmArn, alarm: &DescribedAlarm) -> Option<BTreeSet<Region>> {
+    fn regions_of_described(
+        &self,
+        arn: &AlarmArn,
+        alarm: &DescribedAlarm,
+    ) -> Option<BTreeSet<Region>> {
         let settings = &self.deps.settings;
         let dimensions = alarm
             .metrics
             .iter()
             .flat_map(|metric| &metric.dimensions)
             .map(|(name, value)| (name.as_str(), value.as_str()));
-        let region = regions_of_dimensions(arn.name(), dimensions, &settings.alarms, &settings.members).ok()?;
+        let region =
+            regions_of_dimensions(arn.name(), dimensions, &settings.alarms, &settings.members)
+                .ok()?;
         Some(region.into_iter().collect())
     }
 
@@ -248,14 +294,22 @@ impl Turn<'_> {
     fn take_account(&self, next: &mut State, seen: &Seen, routes: &Routes, now: Timestamp) {
         let thresholds = &self.deps.settings.thresholds;
         let evidence = &seen.evidence;
-        match next.reconcile(routes, Some(evidence), self.request_id, thresholds.settle, now) {
+        match next.reconcile(
+            routes,
+            Some(evidence),
+            self.request_id,
+            thresholds.settle,
+            now,
+        ) {
             Reconciled::Same | Reconciled::Baseline => {}
             Reconciled::Settled(plan) => self.tell_submitted(next, &plan),
-            Reconciled::LateLanding(change) | Reconciled::Outside(change) => self.tell_surprise(next, &change, evidence),
+            Reconciled::LateLanding(change) | Reconciled::Outside(change) => {
+                self.tell_surprise(next, &change, evidence)
+            }
         }
         self.tell_problem(next, "control-unreachable", None);
         self.tell_problem(next, "routes-mismatch", None);
-        next.review_accepted(Some(evidence), routes);
+        next.review_accepted(Some(evidence));
         next.open_evidence_triggers(evidence, routes, thresholds.evidence_trigger, now);
         self.tell_health(next, evidence);
         let told = next.standstill.is_some();
@@ -267,7 +321,13 @@ impl Turn<'_> {
     }
 
     /// The routes cannot be read: what is known is recorded, people are told, and the next tick goes on.
-    async fn without_routes(&self, mut record: Record, mut next: State, error: &ControlError, dry_run: bool) -> Result<Cycled, Error> {
+    async fn without_routes(
+        &self,
+        mut record: Record,
+        mut next: State,
+        error: &ControlError,
+        dry_run: bool,
+    ) -> Result<Cycled, Error> {
         if !dry_run {
             self.tell_routes_unreadable(&mut next, error);
             if let Written::Lost = self.save(&mut record, next).await? {
@@ -281,7 +341,13 @@ impl Turn<'_> {
     }
 
     /// Puts the decision into the state: its claim, its proposal, or what stands in its way.
-    fn record_decision(&self, next: &mut State, decision: &Decision, task: &Task<'_>, now: Timestamp) {
+    fn record_decision(
+        &self,
+        next: &mut State,
+        decision: &Decision,
+        task: &Task<'_>,
+        now: Timestamp,
+    ) {
         match decision {
             Decision::NoChange { .. } => {
                 if !task.is_operators() {
@@ -294,7 +360,13 @@ impl Turn<'_> {
                 if let Some(region) = plan.from.iter().chain(&plan.to).next() {
                     next.open_incident(plan.asked_at, region, now);
                 }
-                next.note(now, format!("decided {}: {} ({})", plan.decision, plan.after, plan.reason));
+                next.note(
+                    now,
+                    format!(
+                        "decided {}: {} ({})",
+                        plan.decision, plan.after, plan.reason
+                    ),
+                );
                 next.claim = Some(Claim {
                     request_id: self.request_id.to_owned(),
                     claimed_at: now,
@@ -302,7 +374,9 @@ impl Turn<'_> {
                     plan,
                 });
             }
-            Decision::Blocked(assessment) | Decision::WouldAct(assessment) | Decision::NeedsApproval(assessment) => {
+            Decision::Blocked(assessment)
+            | Decision::WouldAct(assessment)
+            | Decision::NeedsApproval(assessment) => {
                 if task.is_operators() {
                     self.tell_operator_blocked(next, assessment);
                 } else {
@@ -313,7 +387,13 @@ impl Turn<'_> {
     }
 
     /// Announces a decision that led to no change when it is a new one, and reminds of an old one.
-    fn stand_still(&self, next: &mut State, decision: &Decision, assessment: &Assessment, now: Timestamp) {
+    fn stand_still(
+        &self,
+        next: &mut State,
+        decision: &Decision,
+        assessment: &Assessment,
+        now: Timestamp,
+    ) {
         let plan = &assessment.plan;
         let (event, ruling) = match decision {
             Decision::WouldAct(_) => (Event::WouldAct, "would-act"),
@@ -324,7 +404,8 @@ impl Turn<'_> {
             plan: plan.clone(),
             at: now,
         });
-        let fingerprint = serde_json::json!([ruling, plan.incident, plan.from, assessment.blocking]).to_string();
+        let fingerprint =
+            serde_json::json!([ruling, plan.incident, plan.from, assessment.blocking]).to_string();
         let reminder = self.deps.settings.thresholds.blocked_reminder;
         let count = match &next.standstill {
             Some(known) if known.fingerprint == fingerprint => {
@@ -377,7 +458,11 @@ impl Turn<'_> {
 }
 
 fn list_guards(assessment: &Assessment) -> String {
-    let names: Vec<&str> = assessment.blocking.iter().map(|guard| guard.as_str()).collect();
+    let names: Vec<&str> = assessment
+        .blocking
+        .iter()
+        .map(|guard| guard.as_str())
+        .collect();
     names.join(", ")
 }
 
@@ -387,10 +472,12 @@ fn insist_on_approved(decision: Decision, approved: Option<&str>) -> Result<Deci
         return Ok(decision);
     };
     match &decision {
-        Decision::Act(assessment) if assessment.plan.decision != approved => Err(Error::Command(format!(
-            "the situation has changed since decision {approved} was proposed; deciding now gives {}: {}",
-            assessment.plan.decision, assessment.explanation
-        ))),
+        Decision::Act(assessment) if assessment.plan.decision != approved => {
+            Err(Error::Command(format!(
+                "the situation has changed since decision {approved} was proposed; deciding now gives {}: {}",
+                assessment.plan.decision, assessment.explanation
+            )))
+        }
         Decision::NoChange { explanation } => Err(Error::Command(format!(
             "the situation has changed since decision {approved} was proposed: {explanation}"
         ))),

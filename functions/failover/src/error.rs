@@ -21,7 +21,9 @@ pub enum Error {
     #[error("the state store cannot be used, so nothing is decided automatically")]
     Store(#[from] StoreError),
     /// The state was deleted. Paged; nothing automatic until `repair-state`.
-    #[error("the state was deleted: nothing automatic happens until an operator sends {{\"command\":\"repair-state\",\"reason\":\"…\"}}")]
+    #[error(
+        "the state was deleted: nothing automatic happens until an operator sends {{\"command\":\"repair-state\",\"reason\":\"…\"}}"
+    )]
     StateDeleted,
     /// The state cannot be understood. Paged; nothing automatic until it is repaired.
     #[error("{0}")]
@@ -36,10 +38,14 @@ pub enum Error {
     #[error("the change of routes was not accepted")]
     Submit(#[source] Box<SubmitError>),
     /// The routes do not show the change that was accepted; the next tick looks again.
-    #[error("the change of routes was accepted but the routes do not show it yet; the next tick looks again")]
+    #[error(
+        "the change of routes was accepted but the routes do not show it yet; the next tick looks again"
+    )]
     NotShown,
     /// No topic took the announcements; they are kept, and the next tick publishes them.
-    #[error("no topic could be reached, {count} announcements are kept for the next tick: {detail}")]
+    #[error(
+        "no topic could be reached, {count} announcements are kept for the next tick: {detail}"
+    )]
     Unannounced {
         /// How many wait.
         count: usize,

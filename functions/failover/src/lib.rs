@@ -42,7 +42,12 @@ use turn::Turn;
 /// # Errors
 /// Whatever could not be done: the retry, the on-failure destination and the caller have to see
 /// it. What was recorded before the failure stays recorded, and the next tick goes on with it.
-pub async fn handle(deps: &Deps, payload: Value, deadline: Timestamp, request_id: &str) -> Result<Answer, Error> {
+pub async fn handle(
+    deps: &Deps,
+    payload: Value,
+    deadline: Timestamp,
+    request_id: &str,
+) -> Result<Answer, Error> {
     let turn = Turn::new(deps, deadline, request_id);
     let result = match parse(&payload) {
         Err(error) => Err(Error::Payload(error)),

@@ -18,8 +18,9 @@ async fn main() -> Result<(), Error> {
     let deps = Deps::new(edge, settings);
     let deps = &deps;
     run(service_fn(async |event: LambdaEvent<Value>| {
-        let deadline = Timestamp::from_millisecond(i64::try_from(event.context.deadline).unwrap_or(i64::MAX))
-            .unwrap_or(Timestamp::MAX);
+        let deadline =
+            Timestamp::from_millisecond(i64::try_from(event.context.deadline).unwrap_or(i64::MAX))
+                .unwrap_or(Timestamp::MAX);
         handle(deps, event.payload, deadline, &event.context.request_id)
             .await
             .map_err(|error| Error::from(error.chain()))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::{join, join3, join_all};
+use futures_util::future::{join, join_all, join3};
 use jiff::SignedDuration;
 use sentinel_aws::alarms::{DescribeError, DescribedAlarm};
 use sentinel_aws::control::ControlError;
@@ -71,7 +71,10 @@ impl Turn<'_> {
             evidence,
             probed,
             drift: Drift::Unknown,
-            alarms: alarms.into_iter().map(|(arn, described)| (arn, alarm_now(described))).collect(),
+            alarms: alarms
+                .into_iter()
+                .map(|(arn, described)| (arn, alarm_now(described)))
+                .collect(),
             pending,
         }
     }
@@ -80,7 +83,8 @@ impl Turn<'_> {
     async fn evidence(&self, state: &State) -> (Evidence, bool) {
         let recorded = self.recorded_evidence().await;
         let fresh = |evidence: &Evidence| {
-            self.now().duration_since(evidence.observed_at) <= self.deps.settings.thresholds.evidence_max_age
+            self.now().duration_since(evidence.observed_at)
+                <= self.deps.settings.thresholds.evidence_max_age
         };
         if let Some(evidence) = recorded.clone().filter(fresh) {
             return (evidence, false);
@@ -98,19 +102,30 @@ impl Turn<'_> {
 
     /// What the health check wrote. Whatever is wrong with it only means that the members are probed.
     pub(crate) async fn recorded_evidence(&self) -> Option<Evidence> {
-        match self.deps.store.load_optional::<Evidence>(EVIDENCE_KEY).await {
+        match self
+            .deps
+            .store
+            .load_optional::<Evidence>(EVIDENCE_KEY)
+            .await
+        {
             Ok(found) => found
                 .map(|(evidence, _)| evidence)
                 .filter(|evidence| evidence.schema == EVIDENCE_SCHEMA),
             Err(error) => {
-                self.warn("the recorded evidence cannot be used; probing instead", &error);
+                self.warn(
+                    "the recorded evidence cannot be used; probing instead",
+                    &error,
+                );
                 None
             }
         }
     }
 
     /// Describes alarms, each in its own Region.
-    pub(crate) async fn describe(&self, arns: &BTreeSet<AlarmArn>) -> BTreeMap<AlarmArn, Result<DescribedAlarm, DescribeError>> {
+    pub(crate) async fn describe(
+        &self,
+        arns: &BTreeSet<AlarmArn>,
+    ) -> BTreeMap<AlarmArn, Result<DescribedAlarm, DescribeError>> {
         if arns.is_empty() {
             return BTreeMap::new();
         }
@@ -120,10 +135,15 @@ impl Turn<'_> {
     /// Replication metrics from every bad member to every good one: what a failover leaves behind.
     async fn pending(&self, evidence: &Evidence) -> BTreeMap<(Region, Region), Pending> {
         let members = &self.deps.settings.members;
-        let of = |verdict: Verdict| members.iter().filter(move |member| evidence.verdict(&member.region) == verdict);
+        let of = |verdict: Verdict| {
+            members
+                .iter()
+                .filter(move |member| evidence.verdict(&member.region) == verdict)
+        };
         let now = self.now();
         let until = self.within(METRICS);
-        let asked = of(Verdict::Bad).flat_map(|source| of(Verdict::Good).map(move |target| (source, target)));
+        let asked = of(Verdict::Bad)
+            .flat_map(|source| of(Verdict::Good).map(move |target| (source, target)));
         let answers = asked.map(|(source, target)| async move {
             let answer = self.deps.pending.pending(source, target, now, until).await;
             ((source.region.clone(), target.region.clone()), answer)
@@ -148,7 +168,10 @@ impl Turn<'_> {
     }
 
     /// Reads the routes again, with the endpoints of believed-bad Regions last.
-    pub(crate) async fn read_routes(&self, avoid: &BTreeSet<Region>) -> Result<Routes, ControlError> {
+    pub(crate) async fn read_routes(
+        &self,
+        avoid: &BTreeSet<Region>,
+    ) -> Result<Routes, ControlError> {
         self.deps
             .control
             .routes(avoid, self.within(READ_ROUTES))
@@ -157,7 +180,10 @@ impl Turn<'_> {
     }
 
     /// Routes and recorded evidence for `status`: nothing is probed, nothing waits long.
-    pub(crate) async fn glance(&self, state: &State) -> (Result<Routes, ControlError>, Option<Evidence>) {
+    pub(crate) async fn glance(
+        &self,
+        state: &State,
+    ) -> (Result<Routes, ControlError>, Option<Evidence>) {
         let avoid = believed_bad(state, None);
         let (routes, recorded) = join(self.read_routes(&avoid), self.recorded_evidence()).await;
         let evidence = [recorded, state.evidence.clone()]

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use sentinel_aws::store::StoreError;
 use sentinel_core::announce::Event;
-use sentinel_core::answer::{Answer, ClaimStatus, MemberStatus, Outcome, RoutesShown, StatusDetails};
+use sentinel_core::answer::{
+    Answer, ClaimStatus, MemberStatus, Outcome, RoutesShown, StatusDetails,
+};
 use sentinel_core::command::{Command, FailbackCommand, FailoverCommand};
 use sentinel_core::decide::{Order, Wish};
 use sentinel_core::evidence::Evidence;
@@ -21,7 +23,11 @@ use crate::turn::Turn;
 const HISTORY_SHOWN: usize = 20;
 
 fn overrides(force: bool, named: BTreeSet<Guard>) -> BTreeSet<Guard> {
-    if force { Guard::overridable().collect() } else { named }
+    if force {
+        Guard::overridable().collect()
+    } else {
+        named
+    }
 }
 
 impl Turn<'_> {
@@ -143,7 +149,9 @@ impl Turn<'_> {
 
     async fn hold(&self, reason: &str, until: Option<Timestamp>) -> Result<Answer, Error> {
         if until.is_some_and(|until| until <= self.now()) {
-            return Err(Error::Command("until lies in the past: a hold has to end later than now".to_owned()));
+            return Err(Error::Command(
+                "until lies in the past: a hold has to end later than now".to_owned(),
+            ));
         }
         let headline = format!("hold set: {reason}");
         self.decree(Event::Held, &headline, |state, now| {
@@ -246,13 +254,23 @@ impl Turn<'_> {
             },
             ..Answer::plain(
                 Outcome::Held,
-                format!("A fresh state was written with the routes as they are ({routes}); history, cooldowns and open incidents are lost. It begins on hold: send release when you have looked around."),
+                format!(
+                    "A fresh state was written with the routes as they are ({routes}); history, cooldowns and open incidents are lost. It begins on hold: send release when you have looked around."
+                ),
             )
         };
-        self.tell_operator(&mut state, Event::StateRepaired, "state repaired, on hold", &answer);
+        self.tell_operator(
+            &mut state,
+            Event::StateRepaired,
+            "state repaired, on hold",
+            &answer,
+        );
         self.overwrite(state).await?;
         let failed_topics = self.publish_outbox().await?;
-        Ok(Answer { failed_topics, ..answer })
+        Ok(Answer {
+            failed_topics,
+            ..answer
+        })
     }
 
     async fn status(&self) -> Result<Answer, Error> {
@@ -267,7 +285,10 @@ impl Turn<'_> {
                 },
                 format!("Routes: {routes}."),
             ),
-            Err(error) => (RoutesShown::default(), format!("The routes cannot be read: {error}.")),
+            Err(error) => (
+                RoutesShown::default(),
+                format!("The routes cannot be read: {error}."),
+            ),
         };
         let mut explanation = sight;
         if let Some(hold) = state.active_hold(now) {
@@ -276,7 +297,11 @@ impl Turn<'_> {
         if state.triggers.is_empty() {
             explanation.push_str(" No trigger is open.");
         } else {
-            let regions: BTreeSet<_> = state.triggers.iter().map(|trigger| trigger.region.clone()).collect();
+            let regions: BTreeSet<_> = state
+                .triggers
+                .iter()
+                .map(|trigger| trigger.region.clone())
+                .collect();
             explanation.push_str(&format!(" Triggers are open for {}.", list(&regions)));
         }
         Ok(Answer {
@@ -301,10 +326,15 @@ impl Turn<'_> {
                     let member = evidence.and_then(|evidence| evidence.member(region));
                     MemberStatus {
                         region: region.clone(),
-                        verdict: evidence.map_or("unknown", |evidence| evidence.verdict(region).as_str()),
-                        detail: member.map_or_else(|| "never probed".to_owned(), |member| member.detail.clone()),
+                        verdict: evidence
+                            .map_or("unknown", |evidence| evidence.verdict(region).as_str()),
+                        detail: member.map_or_else(
+                            || "never probed".to_owned(),
+                            |member| member.detail.clone(),
+                        ),
                         since: member.map(|member| member.since),
-                        age_seconds: evidence.map(|evidence| now.duration_since(evidence.observed_at).as_secs()),
+                        age_seconds: evidence
+                            .map(|evidence| now.duration_since(evidence.observed_at).as_secs()),
                     }
                 })
                 .collect(),
@@ -314,14 +344,32 @@ impl Turn<'_> {
                 to: claim.plan.to.clone(),
                 expires: claim.expires,
             }),
-            unproven: state.proof.as_ref().map(|proof| proof.plan.decision.clone()),
-            proposal: state.proposal.as_ref().map(|proposal| proposal.plan.decision.clone()),
+            unproven: state
+                .proof
+                .as_ref()
+                .map(|proof| proof.plan.decision.clone()),
+            proposal: state
+                .proposal
+                .as_ref()
+                .map(|proposal| proposal.plan.decision.clone()),
             drift: "unknown: no report of the readiness check".to_owned(),
             failback_suspended: state.failback_suspended.clone(),
             accepted: state.accepted.keys().cloned().collect(),
             unpublished: state.outbox.len(),
-            history: state.changes.iter().rev().take(HISTORY_SHOWN).cloned().collect(),
-            incidents: state.closed.iter().rev().take(HISTORY_SHOWN).cloned().collect(),
+            history: state
+                .changes
+                .iter()
+                .rev()
+                .take(HISTORY_SHOWN)
+                .cloned()
+                .collect(),
+            incidents: state
+                .closed
+                .iter()
+                .rev()
+                .take(HISTORY_SHOWN)
+                .cloned()
+                .collect(),
         }
     }
 }

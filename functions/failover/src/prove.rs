@@ -50,7 +50,10 @@ impl Turn<'_> {
         self.update(|state, now| {
             if is_open(state.proof.as_ref(), &pending.plan) {
                 state.proof = None;
-                state.note(now, format!("proven on the data plane: {:?}", report.serving));
+                state.note(
+                    now,
+                    format!("proven on the data plane: {:?}", report.serving),
+                );
                 self.tell_proven(state, pending, report);
             }
             Ok(())
@@ -62,7 +65,11 @@ impl Turn<'_> {
 
     async fn overdue(&self, pending: &PendingProof, report: &ServingReport) -> Result<(), Error> {
         self.update(|state, _| {
-            if let Some(open) = state.proof.as_mut().filter(|open| open.plan.decision == pending.plan.decision) {
+            if let Some(open) = state
+                .proof
+                .as_mut()
+                .filter(|open| open.plan.decision == pending.plan.decision)
+            {
                 open.overdue_announced = true;
                 self.tell_overdue(state, pending, report);
             }

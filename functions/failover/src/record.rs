@@ -59,7 +59,12 @@ impl Turn<'_> {
         next.written_by.clone_from(&writer);
         next.written_at = self.now();
         next.forget_old(next.written_at);
-        match self.deps.store.save(STATE_KEY, &next, &record.expected, &writer).await {
+        match self
+            .deps
+            .store
+            .save(STATE_KEY, &next, &record.expected, &writer)
+            .await
+        {
             Ok(etag) => {
                 record.expected = Expected::Version(etag);
                 record.state = next;
@@ -73,7 +78,10 @@ impl Turn<'_> {
 
     /// Changes the state whatever others do to it meanwhile: `change` is applied to what is
     /// there, again and again until the write is made.
-    pub(crate) async fn update<T>(&self, mut change: impl FnMut(&mut State, Timestamp) -> Result<T, Error>) -> Result<(State, T), Error> {
+    pub(crate) async fn update<T>(
+        &self,
+        mut change: impl FnMut(&mut State, Timestamp) -> Result<T, Error>,
+    ) -> Result<(State, T), Error> {
         for _ in 0..RACES {
             let mut record = self.load().await?;
             let mut next = record.state.clone();
@@ -96,7 +104,10 @@ impl Turn<'_> {
         let mut next = next;
         let writer = self.next_writer();
         next.written_by.clone_from(&writer);
-        self.deps.store.save(STATE_KEY, &next, &expected, &writer).await?;
+        self.deps
+            .store
+            .save(STATE_KEY, &next, &expected, &writer)
+            .await?;
         Ok(())
     }
 }

@@ -21,7 +21,12 @@ impl Turn<'_> {
                 if let Value::Object(fields) = &mut fields {
                     fields.insert("requestId".to_owned(), json!(self.request_id));
                 }
-                log(&self.deps.edge, Level::Info, answer.outcome.as_str(), &fields);
+                log(
+                    &self.deps.edge,
+                    Level::Info,
+                    answer.outcome.as_str(),
+                    &fields,
+                );
                 self.measure_decision(answer);
             }
             Err(error) => {
@@ -31,7 +36,9 @@ impl Turn<'_> {
                     &error.chain(),
                     &json!({"requestId": self.request_id}),
                 );
-                self.metrics("").metric("Errors", 1.0, Unit::Count, Resolution::Minute).print(&self.deps.edge);
+                self.metrics("")
+                    .metric("Errors", 1.0, Unit::Count, Resolution::Minute)
+                    .print(&self.deps.edge);
             }
         }
     }
@@ -57,7 +64,11 @@ impl Turn<'_> {
     fn metrics(&self, region: &str) -> EmbeddedMetrics {
         let mrap = self.deps.settings.mrap.alias();
         let both = [("Mrap", mrap), ("Region", region)];
-        let dimensions = if region.is_empty() { &both[..1] } else { &both[..] };
+        let dimensions = if region.is_empty() {
+            &both[..1]
+        } else {
+            &both[..]
+        };
         EmbeddedMetrics::new(self.now(), dimensions).property("requestId", self.request_id)
     }
 
@@ -78,10 +89,17 @@ impl Turn<'_> {
         };
         metrics.print(&self.deps.edge);
         if answer.outcome == Outcome::Blocked {
-            for report in answer.guards.iter().filter(|report| report.verdict == GuardVerdict::Block && !report.overridden) {
+            for report in answer
+                .guards
+                .iter()
+                .filter(|report| report.verdict == GuardVerdict::Block && !report.overridden)
+            {
                 EmbeddedMetrics::new(
                     self.now(),
-                    &[("Mrap", self.deps.settings.mrap.alias()), ("Guard", report.guard.as_str())],
+                    &[
+                        ("Mrap", self.deps.settings.mrap.alias()),
+                        ("Guard", report.guard.as_str()),
+                    ],
                 )
                 .metric("BlockedGuards", 1.0, Unit::Count, Resolution::Minute)
                 .print(&self.deps.edge);
@@ -97,17 +115,31 @@ impl Turn<'_> {
             .property("decision", plan.decision.as_str())
             .property("kind", plan.kind.as_str())
             .metric("RouteChanges", 1.0, Unit::Count, Resolution::Minute)
-            .metric("TimeToDecide", self.seconds_since(plan.asked_at), Unit::Seconds, Resolution::Minute)
+            .metric(
+                "TimeToDecide",
+                self.seconds_since(plan.asked_at),
+                Unit::Seconds,
+                Resolution::Minute,
+            )
             .print(&self.deps.edge);
     }
 
     /// The data plane shows it: how long after the routes did.
     pub(crate) fn measure_proof(&self, pending: &PendingProof) {
-        let region = pending.plan.from.first().map_or("", |region| region.as_str());
+        let region = pending
+            .plan
+            .from
+            .first()
+            .map_or("", |region| region.as_str());
         self.metrics(region)
             .property("incident", pending.plan.incident.as_str())
             .property("decision", pending.plan.decision.as_str())
-            .metric("TimeToVerify", self.seconds_since(pending.settled_at), Unit::Seconds, Resolution::Minute)
+            .metric(
+                "TimeToVerify",
+                self.seconds_since(pending.settled_at),
+                Unit::Seconds,
+                Resolution::Minute,
+            )
             .print(&self.deps.edge);
     }
 

@@ -23,7 +23,11 @@ pub(crate) fn list(regions: &BTreeSet<Region>) -> String {
     if regions.is_empty() {
         return "nobody".to_owned();
     }
-    regions.iter().map(Region::as_str).collect::<Vec<_>>().join(", ")
+    regions
+        .iter()
+        .map(Region::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn first(regions: &BTreeSet<Region>) -> &str {
@@ -32,15 +36,28 @@ fn first(regions: &BTreeSet<Region>) -> &str {
 
 /// `aws lambda invoke` with this payload, ready to paste.
 pub(crate) fn invoke(payload: &serde_json::Value) -> String {
-    format!("aws lambda invoke --function-name \"$FAILOVER_FUNCTION\" --cli-binary-format raw-in-base64-out --payload '{payload}' /dev/stdout")
+    format!(
+        "aws lambda invoke --function-name \"$FAILOVER_FUNCTION\" --cli-binary-format raw-in-base64-out --payload '{payload}' /dev/stdout"
+    )
 }
 
 /// The `aws` command that moves the routes without this machine.
-pub(crate) fn raw_command(mrap: &sentinel_core::names::MrapArn, before: &Routes, after: &Routes, endpoint: &str) -> String {
+pub(crate) fn raw_command(
+    mrap: &sentinel_core::names::MrapArn,
+    before: &Routes,
+    after: &Routes,
+    endpoint: &str,
+) -> String {
     let updates: Vec<String> = before
         .changes_to(after)
         .iter()
-        .map(|route| format!("Bucket={},TrafficDialPercentage={}", route.bucket, i32::from(route.dial)))
+        .map(|route| {
+            format!(
+                "Bucket={},TrafficDialPercentage={}",
+                route.bucket,
+                i32::from(route.dial)
+            )
+        })
         .collect();
     format!(
         "aws s3control submit-multi-region-access-point-routes --region {endpoint} --account-id {} --mrap {mrap} --route-updates {}",
@@ -65,8 +82,15 @@ impl Turn<'_> {
         );
         for report in &plan.guards {
             if report.overridden {
-                explanation.push_str(&format!(" Overridden: {} ({}).", report.guard, report.detail));
-            } else if matches!(report.guard, Guard::LossIsAcceptable | Guard::EvidenceAgrees | Guard::TargetNotDrifted) && report.detail != "-" {
+                explanation.push_str(&format!(
+                    " Overridden: {} ({}).",
+                    report.guard, report.detail
+                ));
+            } else if matches!(
+                report.guard,
+                Guard::LossIsAcceptable | Guard::EvidenceAgrees | Guard::TargetNotDrifted
+            ) && report.detail != "-"
+            {
                 explanation.push_str(&format!(" {}: {}.", report.guard, report.detail));
             }
         }
@@ -81,10 +105,21 @@ impl Turn<'_> {
         };
         let advice = [
             "Watch for the proof; nothing has to be done for the dial.".to_owned(),
-            format!("To stop further automatic moves: {}", invoke(&serde_json::json!({"command":"hold","reason":"investigating"}))),
-            format!("When the episode is over: {}", invoke(&serde_json::json!({"command":"acknowledge","incident":plan.incident}))),
+            format!(
+                "To stop further automatic moves: {}",
+                invoke(&serde_json::json!({"command":"hold","reason":"investigating"}))
+            ),
+            format!(
+                "When the episode is over: {}",
+                invoke(&serde_json::json!({"command":"acknowledge","incident":plan.incident}))
+            ),
         ];
-        let headline = format!("{} {} -> {} submitted", plan.kind.as_str(), list(&plan.from), list(&plan.to));
+        let headline = format!(
+            "{} {} -> {} submitted",
+            plan.kind.as_str(),
+            list(&plan.from),
+            list(&plan.to)
+        );
         self.announce(
             state,
             &Draft {
@@ -110,11 +145,16 @@ impl Turn<'_> {
         let answer = Answer::about(
             Outcome::Blocked,
             plan,
-            format!("{used} automatic changes in 24 hours use up DAILY_BUDGET ({limit}). Until the oldest of them is a day old the dial moves only by an operator's command."),
+            format!(
+                "{used} automatic changes in 24 hours use up DAILY_BUDGET ({limit}). Until the oldest of them is a day old the dial moves only by an operator's command."
+            ),
         );
         let advice = [
             "Find out why the dial moves so often before you raise DAILY_BUDGET.".to_owned(),
-            format!("To move it yourself: {}", invoke(&serde_json::json!({"command":"failover","reason":"…"}))),
+            format!(
+                "To move it yourself: {}",
+                invoke(&serde_json::json!({"command":"failover","reason":"…"}))
+            ),
         ];
         self.announce(
             state,
@@ -131,7 +171,12 @@ impl Turn<'_> {
     }
 
     /// The data plane shows a change.
-    pub(crate) fn tell_proven(&self, state: &mut State, pending: &PendingProof, report: &ServingReport) {
+    pub(crate) fn tell_proven(
+        &self,
+        state: &mut State,
+        pending: &PendingProof,
+        report: &ServingReport,
+    ) {
         let plan = &pending.plan;
         let outcome = Outcome::proven(plan.kind);
         let seconds = self.now().duration_since(plan.asked_at).as_secs();
@@ -149,7 +194,12 @@ impl Turn<'_> {
             Kind::Failback => Event::FailedBack,
             Kind::Switchover => Event::SwitchedOver,
         };
-        let headline = format!("{} {} -> {} proven", plan.kind.as_str(), list(&plan.from), list(&plan.to));
+        let headline = format!(
+            "{} {} -> {} proven",
+            plan.kind.as_str(),
+            list(&plan.from),
+            list(&plan.to)
+        );
         let advice = [format!(
             "When the episode is over: {}",
             invoke(&serde_json::json!({"command":"acknowledge","incident":plan.incident}))
@@ -169,7 +219,12 @@ impl Turn<'_> {
     }
 
     /// The data plane does not show a change although it should by now.
-    pub(crate) fn tell_overdue(&self, state: &mut State, pending: &PendingProof, report: &ServingReport) {
+    pub(crate) fn tell_overdue(
+        &self,
+        state: &mut State,
+        pending: &PendingProof,
+        report: &ServingReport,
+    ) {
         let plan = &pending.plan;
         let answer = Answer::about(
             Outcome::Submitted,
@@ -201,7 +256,13 @@ impl Turn<'_> {
     }
 
     /// A decision that led to no change: once when it is new, then as a reminder.
-    pub(crate) fn tell_standstill(&self, state: &mut State, event: Event, assessment: &Assessment, count: u32) {
+    pub(crate) fn tell_standstill(
+        &self,
+        state: &mut State,
+        event: Event,
+        assessment: &Assessment,
+        count: u32,
+    ) {
         let plan = &assessment.plan;
         let (outcome, verb) = match event {
             Event::WouldAct => (Outcome::WouldAct, "would be carried out"),
@@ -214,7 +275,12 @@ impl Turn<'_> {
             Severity::Warning
         };
         let answer = Answer::about(outcome, plan, assessment.explanation.clone());
-        let mut headline = format!("{} {} -> {} {verb}", plan.kind.as_str(), list(&plan.from), list(&plan.to));
+        let mut headline = format!(
+            "{} {} -> {} {verb}",
+            plan.kind.as_str(),
+            list(&plan.from),
+            list(&plan.to)
+        );
         if count > 1 {
             headline.push_str(&format!(", reminder {}", count.saturating_sub(1)));
         }
@@ -225,7 +291,10 @@ impl Turn<'_> {
                 invoke(&serde_json::json!({"command":"approve","decision":plan.decision}))
             ));
         } else {
-            advice.push(format!("To do it yourself: {}", invoke(&manual(plan, assessment))));
+            advice.push(format!(
+                "To do it yourself: {}",
+                invoke(&manual(plan, assessment))
+            ));
         }
         advice.push(format!(
             "To end this episode without a change: {}",
@@ -249,7 +318,11 @@ impl Turn<'_> {
     pub(crate) fn tell_operator_blocked(&self, state: &mut State, assessment: &Assessment) {
         let plan = &assessment.plan;
         let answer = Answer::about(Outcome::Blocked, plan, assessment.explanation.clone());
-        let headline = format!("operator's {} to {} is blocked", plan.kind.as_str(), list(&plan.to));
+        let headline = format!(
+            "operator's {} to {} is blocked",
+            plan.kind.as_str(),
+            list(&plan.to)
+        );
         self.announce(
             state,
             &Draft {
@@ -268,9 +341,15 @@ impl Turn<'_> {
     pub(crate) fn tell_surprise(&self, state: &mut State, change: &Change, evidence: &Evidence) {
         let late = change.by == Actor::LateLanding;
         let (event, what) = if late {
-            (Event::LateLanding, "A change of the routes that had been given up has landed after all")
+            (
+                Event::LateLanding,
+                "A change of the routes that had been given up has landed after all",
+            )
         } else {
-            (Event::OutsideChange, "The routes were changed, and not by mrap-sentinel")
+            (
+                Event::OutsideChange,
+                "The routes were changed, and not by mrap-sentinel",
+            )
         };
         let bad: Vec<&str> = change
             .after
@@ -285,7 +364,8 @@ impl Turn<'_> {
             change.before, change.after
         );
         if !late {
-            explanation.push_str(" Automatic failback is suspended until an operator acknowledges.");
+            explanation
+                .push_str(" Automatic failback is suspended until an operator acknowledges.");
         }
         if !bad.is_empty() && !late {
             explanation.push_str(&format!(
@@ -296,7 +376,10 @@ impl Turn<'_> {
         let incident = state.incident.as_ref().map(|incident| incident.id.clone());
         let mut advice = vec!["Find out who did it: CloudTrail in us-west-2 records SubmitMultiRegionAccessPointRoutes.".to_owned()];
         if let Some(id) = &incident {
-            advice.push(format!("To confirm it: {}", invoke(&serde_json::json!({"command":"acknowledge","incident":id}))));
+            advice.push(format!(
+                "To confirm it: {}",
+                invoke(&serde_json::json!({"command":"acknowledge","incident":id}))
+            ));
         }
         let answer = Answer {
             incident,
@@ -313,10 +396,18 @@ impl Turn<'_> {
             state,
             &Draft {
                 event,
-                severity: if bad.is_empty() { Severity::Warning } else { Severity::Critical },
+                severity: if bad.is_empty() {
+                    Severity::Warning
+                } else {
+                    Severity::Critical
+                },
                 step: &change.at.as_second().to_string(),
                 region: first(&change.from),
-                headline: if late { "a late change of routes has landed" } else { "routes were changed by somebody else" },
+                headline: if late {
+                    "a late change of routes has landed"
+                } else {
+                    "routes were changed by somebody else"
+                },
                 advice: &advice,
                 answer: &answer,
             },
@@ -324,7 +415,12 @@ impl Turn<'_> {
     }
 
     /// Announces a problem once while it lasts; `None` says that it is over.
-    pub(crate) fn tell_problem(&self, state: &mut State, key: &str, problem: Option<(Event, Severity, &str, String)>) {
+    pub(crate) fn tell_problem(
+        &self,
+        state: &mut State,
+        key: &str,
+        problem: Option<(Event, Severity, &str, String)>,
+    ) {
         let Some((event, severity, region, explanation)) = problem else {
             state.problems.remove(key);
             return;
@@ -346,7 +442,10 @@ impl Turn<'_> {
         };
         let answer = Answer {
             incident: state.incident.as_ref().map(|incident| incident.id.clone()),
-            ..Answer::plain(Outcome::NoChange, format!("{explanation}. Nothing is moved for it."))
+            ..Answer::plain(
+                Outcome::NoChange,
+                format!("{explanation}. Nothing is moved for it."),
+            )
         };
         let step = format!("{region}{}", self.now().as_second());
         self.announce(
@@ -364,7 +463,12 @@ impl Turn<'_> {
     }
 
     /// An alarm may trigger, but nobody can tell for which Region: told once per alarm.
-    pub(crate) fn tell_unknown_region(&self, state: &mut State, transition: &AlarmTransition, text: &str) {
+    pub(crate) fn tell_unknown_region(
+        &self,
+        state: &mut State,
+        transition: &AlarmTransition,
+        text: &str,
+    ) {
         let key = format!("region-unknown {}", transition.arn);
         self.tell_problem(
             state,
@@ -379,17 +483,30 @@ impl Turn<'_> {
             ControlError::Mismatch { .. } => (Event::RoutesMismatch, "routes-mismatch"),
             _ => (Event::ControlUnreachable, "control-unreachable"),
         };
-        let severity = if state.triggers.is_empty() { Severity::Warning } else { Severity::Critical };
+        let severity = if state.triggers.is_empty() {
+            Severity::Warning
+        } else {
+            Severity::Critical
+        };
         self.tell_problem(state, key, Some((event, severity, "", error.to_string())));
     }
 
     /// A change could not be submitted.
     pub(crate) fn tell_submit_failed(&self, state: &mut State, plan: &Plan, error: &SubmitError) {
-        let rejected = matches!(error, SubmitError::Rejected { .. } | SubmitError::Unsubmittable(_));
+        let rejected = matches!(
+            error,
+            SubmitError::Rejected { .. } | SubmitError::Unsubmittable(_)
+        );
         let (event, headline) = if rejected {
-            (Event::SubmitRejected, "control plane refuses the change of routes")
+            (
+                Event::SubmitRejected,
+                "control plane refuses the change of routes",
+            )
         } else {
-            (Event::ControlUnreachable, "no control endpoint takes the change of routes")
+            (
+                Event::ControlUnreachable,
+                "no control endpoint takes the change of routes",
+            )
         };
         let next = if rejected {
             "Repeating it will not help: the routes, the settings or the permissions are not what they should be."
@@ -399,13 +516,26 @@ impl Turn<'_> {
         let answer = Answer::about(
             Outcome::Blocked,
             plan,
-            format!("The dial was not moved from {} to {}: {error}. {next}", list(&plan.from), list(&plan.to)),
+            format!(
+                "The dial was not moved from {} to {}: {error}. {next}",
+                list(&plan.from),
+                list(&plan.to)
+            ),
         );
         let advice = [format!(
             "To try it past this machine: {}",
-            raw_command(&self.deps.settings.mrap, &plan.before, &plan.after, "us-west-2")
+            raw_command(
+                &self.deps.settings.mrap,
+                &plan.before,
+                &plan.after,
+                "us-west-2"
+            )
         )];
-        let step = if rejected { self.request_id.to_owned() } else { plan.decision.clone() };
+        let step = if rejected {
+            self.request_id.to_owned()
+        } else {
+            plan.decision.clone()
+        };
         self.announce(
             state,
             &Draft {
@@ -424,7 +554,10 @@ impl Turn<'_> {
     pub(crate) fn tell_incident_ended(&self, state: &mut State, incident: &str) {
         let answer = Answer {
             incident: Some(incident.to_owned()),
-            ..Answer::plain(Outcome::NoChange, "All its triggers are closed; the dial was not moved.")
+            ..Answer::plain(
+                Outcome::NoChange,
+                "All its triggers are closed; the dial was not moved.",
+            )
         };
         self.announce(
             state,
@@ -441,7 +574,13 @@ impl Turn<'_> {
     }
 
     /// What an operator did to the machine.
-    pub(crate) fn tell_operator(&self, state: &mut State, event: Event, headline: &str, answer: &Answer) {
+    pub(crate) fn tell_operator(
+        &self,
+        state: &mut State,
+        event: Event,
+        headline: &str,
+        answer: &Answer,
+    ) {
         self.announce(
             state,
             &Draft {
@@ -478,12 +617,17 @@ impl Turn<'_> {
         }
         let kept = waiting.len().saturating_sub(published.len());
         self.update(|state, _| {
-            state.outbox.retain(|one| !published.contains(&one.event_id));
+            state
+                .outbox
+                .retain(|one| !published.contains(&one.event_id));
             Ok(())
         })
         .await?;
         if kept > 0 {
-            let detail: Vec<String> = failed.iter().map(|one| format!("{}: {}", one.topic, one.error)).collect();
+            let detail: Vec<String> = failed
+                .iter()
+                .map(|one| format!("{}: {}", one.topic, one.error))
+                .collect();
             return Err(Error::Unannounced {
                 count: kept,
                 detail: detail.join("; "),
@@ -511,14 +655,20 @@ impl Turn<'_> {
             json: announcement.body.to_string(),
             attributes,
         };
-        let until = self.deps.edge.now().max(crate::turn::later(self.deadline, jiff::SignedDuration::from_secs(-1)));
+        let until = self.deps.edge.now().max(crate::turn::later(
+            self.deadline,
+            jiff::SignedDuration::from_secs(-1),
+        ));
         let mut taken = false;
         let mut failed = Vec::new();
         for (topic, result) in self.deps.publisher.publish(&message, until).await {
             match result {
                 Ok(_) => taken = true,
                 Err(error) => {
-                    self.warn(&format!("topic {topic} did not take {}", announcement.event_id), &error);
+                    self.warn(
+                        &format!("topic {topic} did not take {}", announcement.event_id),
+                        &error,
+                    );
                     failed.push(FailedTopic {
                         topic: topic.to_string(),
                         error: error.to_string(),
@@ -545,7 +695,10 @@ fn manual(plan: &Plan, assessment: &Assessment) -> serde_json::Value {
         "reason": "…",
     });
     if let Some(fields) = command.as_object_mut() {
-        if fields.get("to").is_some_and(|to| to.as_array().is_some_and(Vec::is_empty)) {
+        if fields
+            .get("to")
+            .is_some_and(|to| to.as_array().is_some_and(Vec::is_empty))
+        {
             fields.remove("to");
         }
         if !overrides.is_empty() {
@@ -561,5 +714,8 @@ fn seen(report: &ServingReport) -> String {
         .iter()
         .map(|(region, answer)| format!("{region}: {answer}"))
         .collect();
-    format!("Each member's canary through the access point: {}.", answers.join("; "))
+    format!(
+        "Each member's canary through the access point: {}.",
+        answers.join("; ")
+    )
 }

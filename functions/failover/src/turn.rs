@@ -58,12 +58,19 @@ impl<'a> Turn<'a> {
 
     /// The name of this invocation's next write.
     pub(crate) fn next_writer(&self) -> String {
-        format!("{}#{}", self.request_id, self.writes.fetch_add(1, Ordering::Relaxed))
+        format!(
+            "{}#{}",
+            self.request_id,
+            self.writes.fetch_add(1, Ordering::Relaxed)
+        )
     }
 
     /// Something that was recognised and is never a reason to act.
     pub(crate) fn ignored(&self, what: &str) -> Answer {
-        Answer::plain(Outcome::NoChange, format!("Received {what}: no reason to act."))
+        Answer::plain(
+            Outcome::NoChange,
+            format!("Received {what}: no reason to act."),
+        )
     }
 
     /// Alarms changed their state.

@@ -25,7 +25,9 @@ impl Turn<'_> {
     /// command that moves the routes without this machine. Nothing is moved.
     pub(crate) async fn page_unrecorded(&self, error: &Error, transitions: &[AlarmTransition]) {
         let event = match error {
-            Error::Store(StoreError::Torn { .. }) | Error::StateDeleted | Error::State(_) => Event::StateLost,
+            Error::Store(StoreError::Torn { .. }) | Error::StateDeleted | Error::State(_) => {
+                Event::StateLost
+            }
             _ => Event::StateUnreachable,
         };
         let now = self.now();
@@ -41,7 +43,12 @@ impl Turn<'_> {
             explanation.push_str(&format!(" Alarms speak of {}.", list(&regions)));
         }
         for member in &seen.evidence.members {
-            explanation.push_str(&format!(" {}: {} ({}).", member.region, member.verdict.as_str(), member.detail));
+            explanation.push_str(&format!(
+                " {}: {} ({}).",
+                member.region,
+                member.verdict.as_str(),
+                member.detail
+            ));
         }
         let mut advice = Vec::new();
         match &seen.routes {
@@ -58,7 +65,10 @@ impl Turn<'_> {
             _ => "To let this machine act without its state: {\"command\":\"failover\",\"reason\":\"…\",\"breakGlass\":true}.".to_owned(),
         });
         let answer = Answer::plain(Outcome::Blocked, explanation);
-        let step = format!("unrecorded/{}", now.as_second().div_euclid(PAGE_EVERY.as_secs()));
+        let step = format!(
+            "unrecorded/{}",
+            now.as_second().div_euclid(PAGE_EVERY.as_secs())
+        );
         let headline = match event {
             Event::StateLost => "UNRECORDED: state is lost, nothing automatic happens",
             _ => "UNRECORDED: state store cannot be used",
@@ -89,7 +99,10 @@ impl Turn<'_> {
         let Ok(mut sent) = self.deps.unrecorded.lock() else {
             return true;
         };
-        if sent.get(event.as_str()).is_some_and(|at| now.duration_since(*at) < PAGE_EVERY) {
+        if sent
+            .get(event.as_str())
+            .is_some_and(|at| now.duration_since(*at) < PAGE_EVERY)
+        {
             return false;
         }
         sent.insert(event.as_str(), now);
@@ -108,27 +121,39 @@ impl Turn<'_> {
         transitions
             .iter()
             .filter(|transition| transition.state == AlarmState::Alarm)
-            .filter_map(|transition| regions_of(transition, &settings.alarms, &settings.members, &|_| None).ok())
+            .filter_map(|transition| {
+                regions_of(transition, &settings.alarms, &settings.members, &|_| None).ok()
+            })
             .flatten()
             .collect()
     }
 
     /// The raw command for leaving the alarmed (or bad) members for the first that is not.
-    fn suggestion(&self, routes: &Routes, alarmed: &BTreeSet<Region>, seen: &Seen) -> Option<String> {
-        let mut leave = believed_bad(&State::first(self.deps.settings.mrap.clone(), self.now()), Some(&seen.evidence));
+    fn suggestion(
+        &self,
+        routes: &Routes,
+        alarmed: &BTreeSet<Region>,
+        seen: &Seen,
+    ) -> Option<String> {
+        let mut leave = believed_bad(
+            &State::first(self.deps.settings.mrap.clone(), self.now()),
+            Some(&seen.evidence),
+        );
         leave.extend(alarmed.iter().cloned());
         let from: BTreeSet<Region> = routes.active().intersection(&leave).cloned().collect();
         if from.is_empty() {
             return None;
         }
-        let to = self
-            .deps
-            .settings
-            .members
-            .regions()
-            .find(|region| !leave.contains(*region) && routes.dial(region) == Some(Dial::Passive))?;
+        let to = self.deps.settings.members.regions().find(|region| {
+            !leave.contains(*region) && routes.dial(region) == Some(Dial::Passive)
+        })?;
         let after = routes.moved(&from, &BTreeSet::from([to.clone()]));
-        Some(raw_command(&self.deps.settings.mrap, routes, &after, "us-west-2"))
+        Some(raw_command(
+            &self.deps.settings.mrap,
+            routes,
+            &after,
+            "us-west-2",
+        ))
     }
 
     /// An operator's failover without state: no claim, no cooldown, no record. The next write of
@@ -137,7 +162,10 @@ impl Turn<'_> {
         let settings = &self.deps.settings;
         let nothing = State::first(settings.mrap.clone(), self.now());
         let seen = self.observe(&nothing, &BTreeSet::new()).await;
-        let routes = seen.routes.as_ref().map_err(|error| Error::Routes(Box::new(error.clone())))?;
+        let routes = seen
+            .routes
+            .as_ref()
+            .map_err(|error| Error::Routes(Box::new(error.clone())))?;
         let request = Request {
             id: self.request_id.to_owned(),
             wish: Wish::Failover(order),
@@ -147,7 +175,11 @@ impl Turn<'_> {
             return Ok(Answer::standing_still(&decision, routes));
         };
         if dry_run {
-            return Ok(Answer::about(Outcome::WouldAct, &assessment.plan, assessment.explanation));
+            return Ok(Answer::about(
+                Outcome::WouldAct,
+                &assessment.plan,
+                assessment.explanation,
+            ));
         }
         let plan = &assessment.plan;
         let avoid = believed_bad(&nothing, Some(&seen.evidence));
@@ -181,4 +213,3 @@ impl Turn<'_> {
         Ok(answer)
     }
 }
-

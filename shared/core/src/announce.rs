@@ -202,7 +202,10 @@ impl Announcement {
             fields.insert("at".to_owned(), Value::String(at.to_string()));
         }
         Self {
-            subject: subject(draft.severity, &format!("{} ({})", draft.headline, mrap.alias())),
+            subject: subject(
+                draft.severity,
+                &format!("{} ({})", draft.headline, mrap.alias()),
+            ),
             text: text(mrap, draft, &event_id, at),
             event_id,
             event: draft.event,
@@ -221,11 +224,13 @@ impl Announcement {
 pub fn subject(severity: Severity, headline: &str) -> String {
     let mut subject = severity.as_str().to_ascii_uppercase();
     subject.push_str(": ");
-    subject.extend(
-        headline
-            .chars()
-            .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }),
-    );
+    subject.extend(headline.chars().map(|c| {
+        if c.is_ascii_graphic() || c == ' ' {
+            c
+        } else {
+            '?'
+        }
+    }));
     if subject.len() > SUBJECT_LIMIT {
         subject.truncate(SUBJECT_LIMIT - 3);
         subject.push_str("...");
@@ -257,11 +262,20 @@ fn text(mrap: &MrapArn, draft: &Draft<'_>, event_id: &str, at: Timestamp) -> Str
             let _ = writeln!(text, "  {verdict} {}: {}", report.guard, report.detail);
         }
     }
-    for (label, routes) in [("Routes before", &answer.routes.before), ("Routes after", &answer.routes.after)] {
+    for (label, routes) in [
+        ("Routes before", &answer.routes.before),
+        ("Routes after", &answer.routes.after),
+    ] {
         if !routes.is_empty() {
             let _ = writeln!(text, "\n{label}");
             for route in routes {
-                let _ = writeln!(text, "  {:<16} {:>3}  {}", route.region, i32::from(route.dial), route.bucket);
+                let _ = writeln!(
+                    text,
+                    "  {:<16} {:>3}  {}",
+                    route.region,
+                    i32::from(route.dial),
+                    route.bucket
+                );
             }
         }
     }

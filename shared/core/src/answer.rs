@@ -222,7 +222,11 @@ impl Answer {
             guards: plan.guards.clone(),
             routes: RoutesShown {
                 before: plan.before.clone().into(),
-                after: if changed { plan.after.clone().into() } else { Vec::new() },
+                after: if changed {
+                    plan.after.clone().into()
+                } else {
+                    Vec::new()
+                },
             },
             by: Some(plan.by),
             ..Self::plain(outcome, explanation)
@@ -245,7 +249,9 @@ impl Answer {
             },
             Decision::Blocked(assessment) => about(Outcome::Blocked, assessment),
             Decision::NeedsApproval(assessment) => about(Outcome::NeedsApproval, assessment),
-            Decision::WouldAct(assessment) | Decision::Act(assessment) => about(Outcome::WouldAct, assessment),
+            Decision::WouldAct(assessment) | Decision::Act(assessment) => {
+                about(Outcome::WouldAct, assessment)
+            }
         }
     }
 }

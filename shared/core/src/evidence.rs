@@ -90,8 +90,12 @@ impl ProbeOutcome {
                 (
                     _,
                     Some(
-                        "RequestTimeTooSkewed" | "ExpiredToken" | "ExpiredTokenException"
-                        | "InvalidToken" | "InvalidAccessKeyId" | "SignatureDoesNotMatch"
+                        "RequestTimeTooSkewed"
+                        | "ExpiredToken"
+                        | "ExpiredTokenException"
+                        | "InvalidToken"
+                        | "InvalidAccessKeyId"
+                        | "SignatureDoesNotMatch"
                         | "RequestExpired",
                     ),
                 ) => Verdict::ObserverSick,
@@ -118,7 +122,10 @@ impl std::fmt::Display for ProbeOutcome {
             Self::Success => f.write_str("answers"),
             Self::Connection { detail } => write!(f, "no connection ({detail})"),
             Self::Deadline => f.write_str("no answer in time"),
-            Self::Status { status, code: Some(code) } => write!(f, "HTTP {status} {code}"),
+            Self::Status {
+                status,
+                code: Some(code),
+            } => write!(f, "HTTP {status} {code}"),
             Self::Status { status, code: None } => write!(f, "HTTP {status}"),
             Self::NoCredentials { detail } => write!(f, "no credentials ({detail})"),
         }
@@ -306,7 +313,10 @@ fn observer_of(round: &Round) -> Observer {
         return sick(format!("own credentials or clock: {}", round.observer));
     }
     if round.observer.verdict() == Verdict::Bad {
-        return sick(format!("S3 of the observer's own Region: {}", round.observer));
+        return sick(format!(
+            "S3 of the observer's own Region: {}",
+            round.observer
+        ));
     }
     if let Some(member) = round.members.iter().find(|member| {
         member.write.verdict() == Verdict::ObserverSick
@@ -317,7 +327,10 @@ fn observer_of(round: &Round) -> Observer {
         } else {
             &member.read
         };
-        return sick(format!("own credentials or clock: {outcome} from {}", member.region));
+        return sick(format!(
+            "own credentials or clock: {outcome} from {}",
+            member.region
+        ));
     }
     if !round.members.is_empty()
         && round

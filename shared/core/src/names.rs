@@ -313,7 +313,9 @@ impl Members {
     /// The member with this bucket.
     #[must_use]
     pub fn with_bucket(&self, bucket: &str) -> Option<&Member> {
-        self.0.iter().find(|member| member.bucket.as_str() == bucket)
+        self.0
+            .iter()
+            .find(|member| member.bucket.as_str() == bucket)
     }
 
     /// Home: the most preferred member.
@@ -373,8 +375,22 @@ mod tests {
     #[test]
     fn regions() {
         table::<Region>(
-            &["us-east-1", "ap-southeast-2", "us-gov-west-1", "mx-central-1"],
-            &["", "us-east", "us-east-", "US-EAST-1", "us_east_1", "eu-west-1a", "EU (Ireland)", "-1"],
+            &[
+                "us-east-1",
+                "ap-southeast-2",
+                "us-gov-west-1",
+                "mx-central-1",
+            ],
+            &[
+                "",
+                "us-east",
+                "us-east-",
+                "US-EAST-1",
+                "us_east_1",
+                "eu-west-1a",
+                "EU (Ireland)",
+                "-1",
+            ],
         );
     }
 
@@ -382,7 +398,16 @@ mod tests {
     fn buckets() {
         table::<BucketName>(
             &["app-use1", "abc", "a.b-c", "0bucket0"],
-            &["", "ab", "App", "-app", "app-", "a..b", "a b c", &"x".repeat(64)],
+            &[
+                "",
+                "ab",
+                "App",
+                "-app",
+                "app-",
+                "a..b",
+                "a b c",
+                &"x".repeat(64),
+            ],
         );
     }
 
@@ -412,12 +437,19 @@ mod tests {
         );
         table::<TopicArn>(
             &["arn:aws:sns:eu-west-1:111122223333:mrap-sentinel"],
-            &["arn:aws:sns:eu-west-1:111122223333:mrap.fifo", "mrap-sentinel"],
+            &[
+                "arn:aws:sns:eu-west-1:111122223333:mrap.fifo",
+                "mrap-sentinel",
+            ],
         );
-        let mrap: MrapArn = "arn:aws:s3::111122223333:accesspoint/mfzwi23gnjvgw.mrap".parse().unwrap();
+        let mrap: MrapArn = "arn:aws:s3::111122223333:accesspoint/mfzwi23gnjvgw.mrap"
+            .parse()
+            .unwrap();
         assert_eq!(mrap.account(), "111122223333");
         assert_eq!(mrap.alias(), "mfzwi23gnjvgw.mrap");
-        let alarm: AlarmArn = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:a:b c".parse().unwrap();
+        let alarm: AlarmArn = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:a:b c"
+            .parse()
+            .unwrap();
         assert_eq!(alarm.name(), "a:b c");
         assert_eq!(alarm.region().unwrap().as_str(), "us-east-1");
     }

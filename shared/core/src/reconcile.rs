@@ -61,7 +61,12 @@ impl State {
         if settled.routes == *routes {
             return Reconciled::Same;
         }
-        if let Some(landed) = self.abandoned.iter().rev().find(|one| one.plan.after == *routes) {
+        if let Some(landed) = self
+            .abandoned
+            .iter()
+            .rev()
+            .find(|one| one.plan.after == *routes)
+        {
             let plan = landed.plan.clone();
             if settled.routes == plan.before {
                 // Nothing happened in between: simply a slow answer to what was wanted.
@@ -71,29 +76,43 @@ impl State {
             let change = self.change_seen(
                 Actor::LateLanding,
                 routes,
-                format!("a request of {} to move the dial landed late", landed_at(&self.abandoned, &plan)),
+                format!(
+                    "a request of {} to move the dial landed late",
+                    landed_at(&self.abandoned, &plan)
+                ),
                 now,
             );
             self.record_change(change.clone());
             self.proof = None;
             return Reconciled::LateLanding(Box::new(change));
         }
-        let old_copy = self
-            .changes
-            .last()
-            .is_some_and(|change| change.before == *routes && now.duration_since(change.at) < settle);
+        let old_copy = self.changes.last().is_some_and(|change| {
+            change.before == *routes && now.duration_since(change.at) < settle
+        });
         if old_copy {
             return Reconciled::Same;
         }
         // Somebody has to be able to acknowledge it: it is an incident of its own.
-        if let Some(region) = settled.routes.active().union(&routes.active()).next().cloned() {
+        if let Some(region) = settled
+            .routes
+            .active()
+            .union(&routes.active())
+            .next()
+            .cloned()
+        {
             self.open_incident(now, &region, now);
         }
-        let change = self.change_seen(Actor::Outside, routes, "changed outside of mrap-sentinel".to_owned(), now);
+        let change = self.change_seen(
+            Actor::Outside,
+            routes,
+            "changed outside of mrap-sentinel".to_owned(),
+            now,
+        );
         self.record_change(change.clone());
         self.proof = None;
         self.accept_bad(&change.to, evidence, now);
-        self.failback_suspended = Some(format!("the routes were changed by somebody else at {now}"));
+        self.failback_suspended =
+            Some(format!("the routes were changed by somebody else at {now}"));
         Reconciled::Outside(Box::new(change))
     }
 
@@ -108,8 +127,16 @@ impl State {
             kind: None,
             incident: self.incident.as_ref().map(|incident| incident.id.clone()),
             decision: None,
-            from: before.active().difference(&routes.active()).cloned().collect(),
-            to: routes.active().difference(&before.active()).cloned().collect(),
+            from: before
+                .active()
+                .difference(&routes.active())
+                .cloned()
+                .collect(),
+            to: routes
+                .active()
+                .difference(&before.active())
+                .cloned()
+                .collect(),
             before,
             after: routes.clone(),
             reason,
@@ -119,7 +146,8 @@ impl State {
     /// Records a planned change that the routes show.
     pub fn settle(&mut self, plan: &Plan, now: Timestamp) {
         self.claim = None;
-        self.abandoned.retain(|one| one.plan.decision != plan.decision);
+        self.abandoned
+            .retain(|one| one.plan.decision != plan.decision);
         if self.incident.is_none() {
             self.incident = Some(crate::state::Incident {
                 id: plan.incident.clone(),
@@ -135,7 +163,12 @@ impl State {
             incident: Some(plan.incident.clone()),
             decision: Some(plan.decision.clone()),
             from: plan.from.clone(),
-            to: plan.after.active().difference(&plan.before.active()).cloned().collect(),
+            to: plan
+                .after
+                .active()
+                .difference(&plan.before.active())
+                .cloned()
+                .collect(),
             before: plan.before.clone(),
             after: plan.after.clone(),
             reason: plan.reason.clone(),
@@ -148,7 +181,12 @@ impl State {
     }
 
     /// Remembers members that a person made active although they were bad.
-    pub fn accept_bad(&mut self, activated: &BTreeSet<Region>, evidence: Option<&Evidence>, now: Timestamp) {
+    pub fn accept_bad(
+        &mut self,
+        activated: &BTreeSet<Region>,
+        evidence: Option<&Evidence>,
+        now: Timestamp,
+    ) {
         let Some(evidence) = evidence else { return };
         for region in activated {
             if evidence.verdict(region) == Verdict::Bad {

@@ -164,7 +164,11 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             .filter(|value| !value.is_empty())
     }
 
-    fn required(&self, name: &'static str, expected: &'static str) -> Result<String, SettingsError> {
+    fn required(
+        &self,
+        name: &'static str,
+        expected: &'static str,
+    ) -> Result<String, SettingsError> {
         self.optional(name)
             .ok_or(SettingsError::Missing { name, expected })
     }
@@ -193,22 +197,46 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
-    fn whole(&self, name: &'static str, default: i64, low: i64, high: i64, unit: &str) -> Result<i64, SettingsError> {
+    fn whole(
+        &self,
+        name: &'static str,
+        default: i64,
+        low: i64,
+        high: i64,
+        unit: &str,
+    ) -> Result<i64, SettingsError> {
         let Some(text) = self.optional(name) else {
             return Ok(default);
         };
         text.parse::<i64>()
             .ok()
             .filter(|value| (low..=high).contains(value))
-            .ok_or_else(|| invalid(name, format!("{text:?} is not a whole number of {unit} from {low} to {high}")))
+            .ok_or_else(|| {
+                invalid(
+                    name,
+                    format!("{text:?} is not a whole number of {unit} from {low} to {high}"),
+                )
+            })
     }
 
-    fn seconds(&self, name: &'static str, default: SignedDuration, low: i64, high: i64) -> Result<SignedDuration, SettingsError> {
+    fn seconds(
+        &self,
+        name: &'static str,
+        default: SignedDuration,
+        low: i64,
+        high: i64,
+    ) -> Result<SignedDuration, SettingsError> {
         self.whole(name, default.as_secs(), low, high, "seconds")
             .map(SignedDuration::from_secs)
     }
 
-    fn millis(&self, name: &'static str, default: SignedDuration, low: i64, high: i64) -> Result<SignedDuration, SettingsError> {
+    fn millis(
+        &self,
+        name: &'static str,
+        default: SignedDuration,
+        low: i64,
+        high: i64,
+    ) -> Result<SignedDuration, SettingsError> {
         let default = i64::try_from(default.as_millis()).unwrap_or(i64::MAX);
         self.whole(name, default, low, high, "milliseconds")
             .map(SignedDuration::from_millis)
@@ -229,9 +257,13 @@ impl Settings {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let read = Reader(lookup);
         let mrap = read.parsed("MRAP_ARN", "the ARN of the Multi-Region Access Point")?;
-        let members: Members = read.parsed("MEMBERS", "bucket@region,bucket@region,… with home first")?;
+        let members: Members =
+            read.parsed("MEMBERS", "bucket@region,bucket@region,… with home first")?;
         let topics = read
-            .required("TOPIC_ARNS", "one or more SNS topic ARNs, separated by commas")?
+            .required(
+                "TOPIC_ARNS",
+                "one or more SNS topic ARNs, separated by commas",
+            )?
             .split(',')
             .map(|part| part.trim().parse())
             .collect::<Result<Vec<TopicArn>, NameError>>()
@@ -245,17 +277,30 @@ impl Settings {
         let canary_prefix = read
             .optional("CANARY_PREFIX")
             .unwrap_or_else(|| ".mrap-sentinel".to_owned());
-        if canary_prefix.starts_with('/') || canary_prefix.ends_with('/') || canary_prefix.len() > 512 {
+        if canary_prefix.starts_with('/')
+            || canary_prefix.ends_with('/')
+            || canary_prefix.len() > 512
+        {
             return Err(invalid(
                 "CANARY_PREFIX",
-                format!("{canary_prefix:?} must be at most 512 bytes and neither begin nor end with a slash"),
+                format!(
+                    "{canary_prefix:?} must be at most 512 bytes and neither begin nor end with a slash"
+                ),
             ));
         }
         Ok(Self {
             mrap,
-            topology: read.word("TOPOLOGY", Topology::ActivePassive, "active-passive, active-active")?,
+            topology: read.word(
+                "TOPOLOGY",
+                Topology::ActivePassive,
+                "active-passive, active-active",
+            )?,
             mode: read.word("MODE", Mode::Observe, "observe, approve, automatic")?,
-            failback: read.word("FAILBACK", FailbackMode::Manual, "manual, approve, automatic")?,
+            failback: read.word(
+                "FAILBACK",
+                FailbackMode::Manual,
+                "manual, approve, automatic",
+            )?,
             state_bucket: read.parsed("STATE_BUCKET", "the bucket of the state store")?,
             topics,
             alarms,
@@ -266,12 +311,24 @@ impl Settings {
     }
 }
 
-fn thresholds<F: Fn(&str) -> Option<String>>(read: &Reader<F>) -> Result<Thresholds, SettingsError> {
+fn thresholds<F: Fn(&str) -> Option<String>>(
+    read: &Reader<F>,
+) -> Result<Thresholds, SettingsError> {
     let default = Thresholds::default();
     let thresholds = Thresholds {
         trigger_fresh: read.seconds("TRIGGER_FRESH_SECONDS", default.trigger_fresh, 60, 3600)?,
-        evidence_max_age: read.seconds("EVIDENCE_MAX_AGE_SECONDS", default.evidence_max_age, 10, 3600)?,
-        evidence_trigger: read.seconds("EVIDENCE_TRIGGER_SECONDS", default.evidence_trigger, 10, DAY)?,
+        evidence_max_age: read.seconds(
+            "EVIDENCE_MAX_AGE_SECONDS",
+            default.evidence_max_age,
+            10,
+            3600,
+        )?,
+        evidence_trigger: read.seconds(
+            "EVIDENCE_TRIGGER_SECONDS",
+            default.evidence_trigger,
+            10,
+            DAY,
+        )?,
         probe_interval: read.seconds("PROBE_INTERVAL_SECONDS", default.probe_interval, 1, 60)?,
         probe_timeout: read.millis("PROBE_TIMEOUT_MILLIS", default.probe_timeout, 100, 20_000)?,
         max_lag: read.seconds("MAX_LAG_SECONDS", default.max_lag, 1, 7 * DAY)?,
@@ -279,13 +336,34 @@ fn thresholds<F: Fn(&str) -> Option<String>>(read: &Reader<F>) -> Result<Thresho
         min_dwell: read.seconds("MIN_DWELL_SECONDS", default.min_dwell, 0, DAY)?,
         return_healthy: read.seconds("RETURN_HEALTHY_SECONDS", default.return_healthy, 0, DAY)?,
         settle: read.seconds("SETTLE_SECONDS", default.settle, 10, 3600)?,
-        daily_budget: u32::try_from(read.whole("DAILY_BUDGET", i64::from(default.daily_budget), 1, 100, "changes a day")?)
-            .unwrap_or(default.daily_budget),
+        daily_budget: u32::try_from(read.whole(
+            "DAILY_BUDGET",
+            i64::from(default.daily_budget),
+            1,
+            100,
+            "changes a day",
+        )?)
+        .unwrap_or(default.daily_budget),
         stabilization: read.seconds("STABILIZATION_SECONDS", default.stabilization, 0, 7 * DAY)?,
         drain: read.seconds("DRAIN_SECONDS", default.drain, 0, 7 * DAY)?,
-        failback_reminder: read.seconds("FAILBACK_REMINDER_SECONDS", default.failback_reminder, 60, 7 * DAY)?,
-        blocked_reminder: read.seconds("BLOCKED_REMINDER_SECONDS", default.blocked_reminder, 60, 7 * DAY)?,
-        control_timeout: read.millis("CONTROL_TIMEOUT_MILLIS", default.control_timeout, 100, 10_000)?,
+        failback_reminder: read.seconds(
+            "FAILBACK_REMINDER_SECONDS",
+            default.failback_reminder,
+            60,
+            7 * DAY,
+        )?,
+        blocked_reminder: read.seconds(
+            "BLOCKED_REMINDER_SECONDS",
+            default.blocked_reminder,
+            60,
+            7 * DAY,
+        )?,
+        control_timeout: read.millis(
+            "CONTROL_TIMEOUT_MILLIS",
+            default.control_timeout,
+            100,
+            10_000,
+        )?,
         hedge_delay: read.millis("HEDGE_DELAY_MILLIS", default.hedge_delay, 10, 10_000)?,
     };
     if thresholds.hedge_delay > thresholds.control_timeout {
@@ -305,10 +383,16 @@ mod tests {
 
     fn minimal() -> BTreeMap<&'static str, &'static str> {
         BTreeMap::from([
-            ("MRAP_ARN", "arn:aws:s3::111122223333:accesspoint/mfzwi23gnjvgw.mrap"),
+            (
+                "MRAP_ARN",
+                "arn:aws:s3::111122223333:accesspoint/mfzwi23gnjvgw.mrap",
+            ),
             ("MEMBERS", "app-use1@us-east-1,app-euw1@eu-west-1"),
             ("STATE_BUCKET", "sentinel-state"),
-            ("TOPIC_ARNS", "arn:aws:sns:us-east-2:111122223333:mrap-sentinel"),
+            (
+                "TOPIC_ARNS",
+                "arn:aws:sns:us-east-2:111122223333:mrap-sentinel",
+            ),
         ])
     }
 

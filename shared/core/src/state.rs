@@ -39,13 +39,17 @@ const ALARMS_KEPT: usize = 500;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
     /// The document's form is not the one that this code knows.
-    #[error("the state document has schema {found}, this version understands {STATE_SCHEMA}: deploy the version that wrote it, or run repair-state")]
+    #[error(
+        "the state document has schema {found}, this version understands {STATE_SCHEMA}: deploy the version that wrote it, or run repair-state"
+    )]
     Schema {
         /// What stands in the document.
         found: String,
     },
     /// The document belongs to another Multi-Region Access Point.
-    #[error("the state document belongs to {found}, not to {expected}: STATE_BUCKET is shared or wrong")]
+    #[error(
+        "the state document belongs to {found}, not to {expected}: STATE_BUCKET is shared or wrong"
+    )]
     Foreign {
         /// Whose it is.
         found: String,
@@ -53,7 +57,9 @@ pub enum StateError {
         expected: MrapArn,
     },
     /// The document cannot be read.
-    #[error("the state document cannot be read ({detail}): restore an older version of it, or run repair-state")]
+    #[error(
+        "the state document cannot be read ({detail}): restore an older version of it, or run repair-state"
+    )]
     Torn {
         /// What the parser said.
         detail: String,
@@ -217,8 +223,14 @@ pub enum Source {
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Alarm { arn, contributor: None } => write!(f, "alarm {}", arn.name()),
-            Self::Alarm { arn, contributor: Some(id) } => write!(f, "alarm {} (contributor {id})", arn.name()),
+            Self::Alarm {
+                arn,
+                contributor: None,
+            } => write!(f, "alarm {}", arn.name()),
+            Self::Alarm {
+                arn,
+                contributor: Some(id),
+            } => write!(f, "alarm {} (contributor {id})", arn.name()),
             Self::Evidence => f.write_str("our own probes"),
         }
     }
@@ -571,7 +583,9 @@ impl State {
             at: change.at,
         });
         if let Some(incident) = &mut self.incident {
-            incident.routes_before.get_or_insert_with(|| change.before.clone());
+            incident
+                .routes_before
+                .get_or_insert_with(|| change.before.clone());
         }
         self.note(
             change.at,
@@ -587,12 +601,17 @@ impl State {
     /// Puts an announcement into the outbox unless it stands there already. A newer one about
     /// the same standstill replaces an older one that was never published.
     pub fn announce(&mut self, announcement: Announcement) {
-        if self.outbox.iter().any(|one| one.event_id == announcement.event_id) {
+        if self
+            .outbox
+            .iter()
+            .any(|one| one.event_id == announcement.event_id)
+        {
             return;
         }
         if announcement.event.is_reminder() {
-            self.outbox
-                .retain(|one| !(one.event == announcement.event && one.incident == announcement.incident));
+            self.outbox.retain(|one| {
+                !(one.event == announcement.event && one.incident == announcement.incident)
+            });
         }
         self.outbox.push(announcement);
     }

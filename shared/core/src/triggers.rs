@@ -69,8 +69,16 @@ impl State {
     /// Takes note of an alarm's transition for the Regions it speaks for.
     ///
     /// Duplicates, late and out-of-order deliveries change nothing.
-    pub fn note_transition(&mut self, transition: &AlarmTransition, regions: &BTreeSet<Region>, now: Timestamp) -> Noted {
-        let contributor = transition.contributor.as_ref().map(|contributor| contributor.id.as_str());
+    pub fn note_transition(
+        &mut self,
+        transition: &AlarmTransition,
+        regions: &BTreeSet<Region>,
+        now: Timestamp,
+    ) -> Noted {
+        let contributor = transition
+            .contributor
+            .as_ref()
+            .map(|contributor| contributor.id.as_str());
         let key = memory_key(&transition.arn, contributor);
         let known = self.alarms.get(&key);
         if known.is_some_and(|memory| transition.changed_at < memory.changed_at) {
@@ -144,7 +152,10 @@ impl State {
             return Noted::Late;
         }
         self.open_incident(trigger.since, &trigger.region, now);
-        self.note(now, format!("{} opened a trigger for {}", trigger.source, trigger.region));
+        self.note(
+            now,
+            format!("{} opened a trigger for {}", trigger.source, trigger.region),
+        );
         self.triggers.push(trigger);
         Noted::Opened
     }
@@ -175,13 +186,20 @@ impl State {
     ///
     /// An alarm in `INSUFFICIENT_DATA` or out of reach keeps its trigger, which only the
     /// evidence can confirm; without either it grows stale.
-    pub fn confirm_triggers(&mut self, described: &BTreeMap<AlarmArn, AlarmNow>, evidence: Option<&Evidence>, now: Timestamp) {
+    pub fn confirm_triggers(
+        &mut self,
+        described: &BTreeMap<AlarmArn, AlarmNow>,
+        evidence: Option<&Evidence>,
+        now: Timestamp,
+    ) {
         let bad_at = |region: &Region| {
             evidence
                 .filter(|evidence| evidence.verdict(region) == Verdict::Bad)
                 .map(|evidence| evidence.observed_at)
         };
-        let good = |region: &Region| evidence.is_some_and(|evidence| evidence.verdict(region) == Verdict::Good);
+        let good = |region: &Region| {
+            evidence.is_some_and(|evidence| evidence.verdict(region) == Verdict::Good)
+        };
         let mut closed = Vec::new();
         self.triggers.retain_mut(|trigger| {
             let by_evidence = bad_at(&trigger.region);
@@ -194,7 +212,10 @@ impl State {
                 Source::Alarm { arn, .. } => Some(arn),
             };
             match arn.and_then(|arn| described.get(arn)) {
-                Some(AlarmNow::State { state: AlarmState::Ok, .. }) => {
+                Some(AlarmNow::State {
+                    state: AlarmState::Ok,
+                    ..
+                }) => {
                     closed.push(format!("{} is OK", trigger.source));
                     return false;
                 }
@@ -209,7 +230,9 @@ impl State {
                             until: None,
                         }),
                         // A mute window ends by its own time; a suppression ends when CloudWatch shows none.
-                        None => trigger.quiet.take().filter(|quiet| quiet.until.is_some() || !quiet.by.starts_with(SUPPRESSOR)),
+                        None => trigger.quiet.take().filter(|quiet| {
+                            quiet.until.is_some() || !quiet.by.starts_with(SUPPRESSOR)
+                        }),
                     };
                 }
                 _ => {
@@ -226,7 +249,13 @@ impl State {
     }
 
     /// Opens a trigger for every active member that the evidence has shown bad for long enough.
-    pub fn open_evidence_triggers(&mut self, evidence: &Evidence, routes: &Routes, bad_for: SignedDuration, now: Timestamp) {
+    pub fn open_evidence_triggers(
+        &mut self,
+        evidence: &Evidence,
+        routes: &Routes,
+        bad_for: SignedDuration,
+        now: Timestamp,
+    ) {
         for region in routes.active() {
             if evidence.verdict(&region) != Verdict::Bad {
                 continue;
@@ -252,16 +281,23 @@ impl State {
     /// Returns the id of the incident that ended.
     pub fn end_idle_incident(&mut self, now: Timestamp) -> Option<String> {
         let idle = self.triggers.is_empty() && self.claim.is_none() && self.proof.is_none();
-        let incident = self.incident.as_ref().filter(|incident| idle && incident.routes_before.is_none())?;
+        let incident = self
+            .incident
+            .as_ref()
+            .filter(|incident| idle && incident.routes_before.is_none())?;
         let id = incident.id.clone();
         self.close_incident(now, "all triggers closed without a change");
         Some(id)
     }
 
     /// Lifts the protection of a person's choice once the member was seen good, or serves no more.
-    pub fn review_accepted(&mut self, evidence: Option<&Evidence>, routes: &Routes) {
+    ///
+    /// What counts is the settled routes: a reading that is not yet accounted for may be an old copy.
+    pub fn review_accepted(&mut self, evidence: Option<&Evidence>) {
+        let settled = self.settled.as_ref().map(|settled| &settled.routes);
         self.accepted.retain(|region, _| {
-            routes.is_active(region) && evidence.is_none_or(|evidence| evidence.verdict(region) != Verdict::Good)
+            settled.is_none_or(|routes| routes.is_active(region))
+                && evidence.is_none_or(|evidence| evidence.verdict(region) != Verdict::Good)
         });
     }
 }

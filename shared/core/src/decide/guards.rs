@@ -69,7 +69,13 @@ fn seconds(duration: SignedDuration) -> String {
 
 impl Context<'_> {
     /// One guard's line of the report, and whether it stands in the way.
-    pub(super) fn judge(&self, guard: Guard, basis: Basis, wanted: &Move, after: &Routes) -> (GuardReport, bool) {
+    pub(super) fn judge(
+        &self,
+        guard: Guard,
+        basis: Basis,
+        wanted: &Move,
+        after: &Routes,
+    ) -> (GuardReport, bool) {
         if !applies(guard, basis) {
             let report = GuardReport {
                 guard,
@@ -113,7 +119,10 @@ impl Context<'_> {
     }
 
     /// The Regions to leave that have triggers; a member that goes because nobody healthy stays has none.
-    fn triggered<'a>(&'a self, wanted: &'a Move) -> impl Iterator<Item = (&'a Region, Vec<&'a Trigger>)> {
+    fn triggered<'a>(
+        &'a self,
+        wanted: &'a Move,
+    ) -> impl Iterator<Item = (&'a Region, Vec<&'a Trigger>)> {
         wanted.from.iter().filter_map(|region| {
             let triggers: Vec<&Trigger> = self.triggers(region).collect();
             (!triggers.is_empty()).then_some((region, triggers))
@@ -131,11 +140,21 @@ impl Context<'_> {
             let Some(latest) = triggers.iter().max_by_key(|trigger| trigger.last_confirmed) else {
                 continue;
             };
-            let age = seconds(self.now.duration_since(latest.last_confirmed).max(SignedDuration::ZERO));
+            let age = seconds(
+                self.now
+                    .duration_since(latest.last_confirmed)
+                    .max(SignedDuration::ZERO),
+            );
             if !self.is_fresh(latest) {
-                return block(format!("{} for {region} was last confirmed {age} ago, limit {limit}", latest.source));
+                return block(format!(
+                    "{} for {region} was last confirmed {age} ago, limit {limit}",
+                    latest.source
+                ));
             }
-            newest.push(format!("{} for {region}, confirmed {age} ago", latest.source));
+            newest.push(format!(
+                "{} for {region}, confirmed {age} ago",
+                latest.source
+            ));
         }
         if newest.is_empty() {
             return block("no open trigger");
@@ -153,7 +172,12 @@ impl Context<'_> {
                     text::clock(*since)
                 ));
             }
-            let quiet = |trigger: &Trigger| trigger.quiet.clone().filter(|quiet| quiet.is_active(self.now));
+            let quiet = |trigger: &Trigger| {
+                trigger
+                    .quiet
+                    .clone()
+                    .filter(|quiet| quiet.is_active(self.now))
+            };
             let alarms: Vec<&&Trigger> = triggers
                 .iter()
                 .filter(|trigger| trigger.source != crate::state::Source::Evidence)
@@ -168,10 +192,14 @@ impl Context<'_> {
                     .iter()
                     .filter_map(|trigger| {
                         let quiet = quiet(trigger)?;
-                        let until = quiet
-                            .until
-                            .map_or_else(|| "until further notice".to_owned(), |until| format!("until {}", text::clock(until)));
-                        Some(format!("{} is silenced by {} {until}", trigger.source, quiet.by))
+                        let until = quiet.until.map_or_else(
+                            || "until further notice".to_owned(),
+                            |until| format!("until {}", text::clock(until)),
+                        );
+                        Some(format!(
+                            "{} is silenced by {} {until}",
+                            trigger.source, quiet.by
+                        ))
                     })
                     .collect();
                 return block(silenced.join("; "));
@@ -196,9 +224,16 @@ impl Context<'_> {
         let Some(evidence) = self.observation.evidence else {
             return format!("{region} has never been probed");
         };
-        let age = seconds(self.now.duration_since(evidence.observed_at).max(SignedDuration::ZERO));
+        let age = seconds(
+            self.now
+                .duration_since(evidence.observed_at)
+                .max(SignedDuration::ZERO),
+        );
         if self.evidence().is_none() {
-            return format!("the evidence is {age} old, limit {}", seconds(self.settings.thresholds.evidence_max_age));
+            return format!(
+                "the evidence is {age} old, limit {}",
+                seconds(self.settings.thresholds.evidence_max_age)
+            );
         }
         if let Observer::Sick { reason } = &evidence.observer {
             return format!("the observer cannot be believed: {reason}");
@@ -230,7 +265,11 @@ impl Context<'_> {
             Basis::Failback => self.home_is_stable(wanted),
             Basis::Switchover => {
                 let detail = sights(&wanted.from);
-                if wanted.from.iter().all(|region| self.verdict(region) == Verdict::Good) {
+                if wanted
+                    .from
+                    .iter()
+                    .all(|region| self.verdict(region) == Verdict::Good)
+                {
                     pass(detail)
                 } else {
                     unknown(detail)
@@ -238,7 +277,11 @@ impl Context<'_> {
             }
             Basis::Automatic { .. } | Basis::OperatorFailover => {
                 let detail = sights(&wanted.from);
-                let verdicts: Vec<Verdict> = wanted.from.iter().map(|region| self.verdict(region)).collect();
+                let verdicts: Vec<Verdict> = wanted
+                    .from
+                    .iter()
+                    .map(|region| self.verdict(region))
+                    .collect();
                 if verdicts.iter().all(|verdict| *verdict == Verdict::Bad) {
                     pass(detail)
                 } else if verdicts.contains(&Verdict::Good) {
@@ -267,20 +310,34 @@ impl Context<'_> {
                 .map_or(self.now, |member| member.since);
             let healthy = self.now.duration_since(since);
             if healthy < window {
-                return block(format!("{region} has been good for {} of {}", seconds(healthy), seconds(window)));
+                return block(format!(
+                    "{region} has been good for {} of {}",
+                    seconds(healthy),
+                    seconds(window)
+                ));
             }
         }
-        pass(format!("{} good for at least {}; {}", text::list(&home), seconds(window), self.vantage()))
+        pass(format!(
+            "{} good for at least {}; {}",
+            text::list(&home),
+            seconds(window),
+            self.vantage()
+        ))
     }
 
     fn not_on_hold(&self) -> Says {
         match self.state.active_hold(self.now) {
             None => pass("no hold is set"),
             Some(hold) => {
-                let until = hold
-                    .until
-                    .map_or_else(|| "until released".to_owned(), |until| format!("until {}", text::clock(until)));
-                block(format!("held since {} {until}: {}", text::clock(hold.since), hold.reason))
+                let until = hold.until.map_or_else(
+                    || "until released".to_owned(),
+                    |until| format!("until {}", text::clock(until)),
+                );
+                block(format!(
+                    "held since {} {until}: {}",
+                    text::clock(hold.since),
+                    hold.reason
+                ))
             }
         }
     }
@@ -296,7 +353,11 @@ impl Context<'_> {
         let detail = if judged.is_empty() {
             "there is no target".to_owned()
         } else {
-            judged.iter().map(|region| self.sight(region)).collect::<Vec<_>>().join("; ")
+            judged
+                .iter()
+                .map(|region| self.sight(region))
+                .collect::<Vec<_>>()
+                .join("; ")
         };
         let healthy = |region: &Region| self.verdict(region).is_healthy_target();
         let enough = if all {
@@ -306,10 +367,12 @@ impl Context<'_> {
         };
         if enough {
             pass(detail)
-        } else if judged
-            .iter()
-            .any(|region| matches!(self.verdict(region), Verdict::Bad | Verdict::Throttled | Verdict::Misconfigured))
-        {
+        } else if judged.iter().any(|region| {
+            matches!(
+                self.verdict(region),
+                Verdict::Bad | Verdict::Throttled | Verdict::Misconfigured
+            )
+        }) {
             block(detail)
         } else {
             unknown(detail)
@@ -319,11 +382,18 @@ impl Context<'_> {
     fn target_not_drifted(&self, wanted: &Move) -> Says {
         match self.observation.drift {
             Drift::Unknown => unknown("no report of the readiness check"),
-            Drift::Known { observed_at, findings } => {
+            Drift::Known {
+                observed_at,
+                findings,
+            } => {
                 let found: Vec<String> = wanted
                     .to
                     .iter()
-                    .filter_map(|region| findings.get(region).map(|list| format!("{region}: {}", list.join(", "))))
+                    .filter_map(|region| {
+                        findings
+                            .get(region)
+                            .map(|list| format!("{region}: {}", list.join(", ")))
+                    })
                     .collect();
                 let age = seconds(self.now.duration_since(*observed_at));
                 if found.is_empty() {
@@ -367,7 +437,11 @@ impl Context<'_> {
         };
         if !unmeasured.is_empty() {
             let missing = format!("exposure never measured: {}", unmeasured.join(", "));
-            detail = if detail.is_empty() { missing } else { format!("{detail}; {missing}") };
+            detail = if detail.is_empty() {
+                missing
+            } else {
+                format!("{detail}; {missing}")
+            };
         }
         for ((source, target), pending) in self.observation.pending {
             if wanted.from.contains(source) && wanted.to.contains(target) {
@@ -396,13 +470,23 @@ impl Context<'_> {
         let mut missing = Vec::new();
         for acting in self.observation.routes.active() {
             for target in &home {
-                match self.observation.pending.get(&(acting.clone(), target.clone())) {
+                match self
+                    .observation
+                    .pending
+                    .get(&(acting.clone(), target.clone()))
+                {
                     None => missing.push(format!("{acting} to {target}")),
                     Some(pending) if pending.operations > 0 => {
-                        return block(format!("{} operations still pending {acting} to {target}", pending.operations));
+                        return block(format!(
+                            "{} operations still pending {acting} to {target}",
+                            pending.operations
+                        ));
                     }
                     Some(pending) => {
-                        details.push(format!("nothing pending {acting} to {target} at {}", text::clock(pending.at)));
+                        details.push(format!(
+                            "nothing pending {acting} to {target} at {}",
+                            text::clock(pending.at)
+                        ));
                     }
                 }
             }
@@ -442,9 +526,17 @@ impl Context<'_> {
             Some(last) => {
                 let ago = self.now.duration_since(last.at);
                 if ago < thresholds.min_dwell {
-                    block(format!("last change {} ago, shortest stay {}", seconds(ago), seconds(thresholds.min_dwell)))
+                    block(format!(
+                        "last change {} ago, shortest stay {}",
+                        seconds(ago),
+                        seconds(thresholds.min_dwell)
+                    ))
                 } else {
-                    pass(format!("last change {} ago, cooldown {}", seconds(ago), seconds(thresholds.cooldown)))
+                    pass(format!(
+                        "last change {} ago, cooldown {}",
+                        seconds(ago),
+                        seconds(thresholds.cooldown)
+                    ))
                 }
             }
             None => pass("no change on record"),
@@ -463,7 +555,8 @@ impl Context<'_> {
             .and_then(|evidence| evidence.member(region))
             .is_some_and(|member| {
                 member.verdict == Verdict::Good
-                    && self.now.duration_since(member.since) >= self.settings.thresholds.return_healthy
+                    && self.now.duration_since(member.since)
+                        >= self.settings.thresholds.return_healthy
             });
         all_bad && healthy_long_enough
     }
@@ -484,10 +577,22 @@ impl Context<'_> {
     fn region_is_member(&self, wanted: &Move) -> Says {
         for region in wanted.from.union(&wanted.to) {
             let Some(member) = self.settings.members.in_region(region) else {
-                return block(format!("{region} is not among MEMBERS ({})", self.settings.members));
+                return block(format!(
+                    "{region} is not among MEMBERS ({})",
+                    self.settings.members
+                ));
             };
-            match self.observation.routes.iter().find(|route| &route.region == region) {
-                None => return block(format!("the access point has no route to {region}: MEMBERS is out of date")),
+            match self
+                .observation
+                .routes
+                .iter()
+                .find(|route| &route.region == region)
+            {
+                None => {
+                    return block(format!(
+                        "the access point has no route to {region}: MEMBERS is out of date"
+                    ));
+                }
                 Some(route) if route.bucket != member.bucket => {
                     return block(format!(
                         "the route to {region} leads to bucket {}, MEMBERS says {}",
@@ -503,7 +608,9 @@ impl Context<'_> {
     fn region_is_active(&self, wanted: &Move) -> Says {
         for region in wanted.from.union(&wanted.to) {
             if let Some(Dial::Undefined(dial)) = self.observation.routes.dial(region) {
-                return block(format!("the dial of {region} is {dial}, which AWS does not define: set it to 0 or 100 by hand first"));
+                return block(format!(
+                    "the dial of {region} is {dial}, which AWS does not define: set it to 0 or 100 by hand first"
+                ));
             }
         }
         for region in &wanted.from {
@@ -511,7 +618,10 @@ impl Context<'_> {
                 return block(format!("{region} is not active"));
             }
         }
-        pass(format!("active: {}", text::list(&self.observation.routes.active())))
+        pass(format!(
+            "active: {}",
+            text::list(&self.observation.routes.active())
+        ))
     }
 
     fn target_exists(&self, wanted: &Move) -> Says {
@@ -532,6 +642,19 @@ impl Context<'_> {
             ));
         }
         let settle = self.settings.thresholds.settle;
+        if let Some(settled) = self
+            .state
+            .settled
+            .as_ref()
+            .filter(|settled| settled.routes != *self.observation.routes)
+        {
+            return block(format!(
+                "the routes read {} although {} was settled at {}: an old copy, or somebody is changing them; waiting until they are stable",
+                self.observation.routes,
+                settled.routes,
+                text::clock(settled.at)
+            ));
+        }
         for abandoned in &self.state.abandoned {
             let age = self.now.duration_since(abandoned.at);
             if age < settle && contradicts(after, &abandoned.plan) {
@@ -559,6 +682,9 @@ fn at_least_one_active(after: &Routes) -> Says {
     if after.active().is_empty() {
         block("no member would be active")
     } else {
-        pass(format!("active afterwards: {}", text::list(&after.active())))
+        pass(format!(
+            "active afterwards: {}",
+            text::list(&after.active())
+        ))
     }
 }

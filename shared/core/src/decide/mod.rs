@@ -216,7 +216,8 @@ impl Context<'_> {
     /// The evidence, unless it is too old to be believed.
     fn evidence(&self) -> Option<&Evidence> {
         self.observation.evidence.filter(|evidence| {
-            self.now.duration_since(evidence.observed_at) <= self.settings.thresholds.evidence_max_age
+            self.now.duration_since(evidence.observed_at)
+                <= self.settings.thresholds.evidence_max_age
         })
     }
 
@@ -287,7 +288,9 @@ impl Context<'_> {
                 explanation: if self.state.triggers.is_empty() {
                     format!("No trigger is open. The routes stay as they are: {routes}.")
                 } else {
-                    format!("The open triggers concern no active member. The routes stay as they are: {routes}.")
+                    format!(
+                        "The open triggers concern no active member. The routes stay as they are: {routes}."
+                    )
                 },
             };
         }
@@ -300,8 +303,13 @@ impl Context<'_> {
             from = triggered;
         }
         let basis = Basis::Automatic { approved };
-        let stays = |from: &BTreeSet<Region>| -> BTreeSet<Region> { active.difference(from).cloned().collect() };
-        if stays(&from).iter().any(|region| self.verdict(region) == Verdict::Good) {
+        let stays = |from: &BTreeSet<Region>| -> BTreeSet<Region> {
+            active.difference(from).cloned().collect()
+        };
+        if stays(&from)
+            .iter()
+            .any(|region| self.verdict(region) == Verdict::Good)
+        {
             // Somebody healthy serves already: only the dial of the bad members is turned.
             let to = stays(&from);
             return self.rule(basis, self.assess(basis, &Move { from, to }));
@@ -325,7 +333,8 @@ impl Context<'_> {
             .members
             .regions()
             .filter(|region| {
-                !from.contains(*region) && self.observation.routes.dial(region) == Some(Dial::Passive)
+                !from.contains(*region)
+                    && self.observation.routes.dial(region) == Some(Dial::Passive)
             })
             .collect();
         candidates.sort_by_key(|region| {
@@ -350,7 +359,11 @@ impl Context<'_> {
             .collect();
         let best = assessed
             .iter()
-            .position(|assessment| assessment.blocking.is_subset(&BTreeSet::from([Guard::ModeAllows])))
+            .position(|assessment| {
+                assessment
+                    .blocking
+                    .is_subset(&BTreeSet::from([Guard::ModeAllows]))
+            })
             .unwrap_or(0);
         let chosen = assessed.into_iter().nth(best).unwrap_or_else(|| {
             self.assess(
@@ -413,12 +426,17 @@ impl Context<'_> {
             .map(Routes::active)
             .filter(|before| !before.is_empty())
             .unwrap_or_else(|| match self.settings.topology {
-                Topology::ActivePassive => BTreeSet::from([self.settings.members.home().region.clone()]),
+                Topology::ActivePassive => {
+                    BTreeSet::from([self.settings.members.home().region.clone()])
+                }
                 Topology::ActiveActive => self.settings.members.regions().cloned().collect(),
             });
         if home == active {
             return Decision::NoChange {
-                explanation: format!("{} serves already: there is nothing to fail back. Routes: {routes}.", text::list(&home)),
+                explanation: format!(
+                    "{} serves already: there is nothing to fail back. Routes: {routes}.",
+                    text::list(&home)
+                ),
             };
         }
         let from = active.difference(&home).cloned().collect();
@@ -500,7 +518,9 @@ impl Context<'_> {
                     .from
                     .iter()
                     .flat_map(|region| self.triggers(region))
-                    .map(|trigger| format!("{} since {}", trigger.source, text::clock(trigger.since)))
+                    .map(|trigger| {
+                        format!("{} since {}", trigger.source, text::clock(trigger.since))
+                    })
                     .collect();
                 sources.dedup();
                 sources.join("; ")
@@ -512,7 +532,10 @@ impl Context<'_> {
     /// Turns what the guards say into what is to be done.
     fn rule(&self, basis: Basis, assessment: Assessment) -> Decision {
         let blocking = &assessment.blocking;
-        if assessment.plan.after == assessment.plan.before && !blocking.contains(&Guard::TargetExists) && blocking.is_disjoint(&hard()) {
+        if assessment.plan.after == assessment.plan.before
+            && !blocking.contains(&Guard::TargetExists)
+            && blocking.is_disjoint(&hard())
+        {
             return Decision::NoChange {
                 explanation: format!("The routes are so already: {}.", assessment.plan.before),
             };
@@ -520,7 +543,9 @@ impl Context<'_> {
         if blocking.is_empty() {
             return Decision::Act(assessment);
         }
-        if matches!(basis, Basis::Automatic { .. }) && *blocking == BTreeSet::from([Guard::ModeAllows]) {
+        if matches!(basis, Basis::Automatic { .. })
+            && *blocking == BTreeSet::from([Guard::ModeAllows])
+        {
             return match self.settings.mode {
                 Mode::Observe => Decision::WouldAct(assessment),
                 Mode::Approve | Mode::Automatic => Decision::NeedsApproval(assessment),

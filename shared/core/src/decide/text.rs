@@ -19,7 +19,11 @@ pub(super) fn list(regions: &BTreeSet<Region>) -> String {
     if regions.is_empty() {
         return "nobody".to_owned();
     }
-    regions.iter().map(Region::as_str).collect::<Vec<_>>().join(", ")
+    regions
+        .iter()
+        .map(Region::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The paragraph that explains a considered change.
@@ -42,9 +46,15 @@ pub(super) fn explain(plan: &Plan, blocking: &BTreeSet<Guard>, context: &Context
     }
     for report in &plan.guards {
         if report.overridden {
-            sentences.push(format!("{} was overridden: {}.", report.guard, report.detail));
+            sentences.push(format!(
+                "{} was overridden: {}.",
+                report.guard, report.detail
+            ));
         } else if report.verdict == GuardVerdict::Unknown && !blocking.contains(&report.guard) {
-            sentences.push(format!("Not known, and no obstacle: {} ({}).", report.guard, report.detail));
+            sentences.push(format!(
+                "Not known, and no obstacle: {} ({}).",
+                report.guard, report.detail
+            ));
         }
     }
     if !blocking.contains(&Guard::EvidenceAgrees) && detail(Guard::EvidenceAgrees) != "-" {
@@ -57,7 +67,9 @@ pub(super) fn explain(plan: &Plan, blocking: &BTreeSet<Guard>, context: &Context
         );
     }
     if plan.kind == Kind::Failback {
-        sentences.push("Writes made meanwhile that have not reached home yet appear there late.".to_owned());
+        sentences.push(
+            "Writes made meanwhile that have not reached home yet appear there late.".to_owned(),
+        );
     }
     sentences.push(format!("Routes: {}.", context.observation.routes));
     sentences.join(" ")
