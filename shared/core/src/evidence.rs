@@ -298,8 +298,7 @@ fn verdict_of(round: &MemberRound) -> (Verdict, String) {
         }
         // A failure that is the Region's outranks what is ours to fix.
         (Verdict::Bad, _) => (write, "canary write", &round.write),
-        (_, Verdict::Bad) => (read, "canary read", &round.read),
-        (Verdict::Good, _) => (read, "canary read", &round.read),
+        (_, Verdict::Bad) | (Verdict::Good, _) => (read, "canary read", &round.read),
         _ => (write, "canary write", &round.write),
     };
     (verdict, format!("{what}: {outcome}"))

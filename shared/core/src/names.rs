@@ -215,7 +215,7 @@ text_newtype!(
         let parts: Vec<&str> = text.split(':').collect();
         matches!(parts.as_slice(), ["arn", partition, "sns", region, account, name]
             if partition.starts_with("aws") && region.parse::<Region>().is_ok()
-                && is_account(account) && !name.is_empty() && !name.ends_with(".fifo"))
+                && is_account(account) && !name.is_empty() && name.strip_suffix(".fifo").is_none())
     },
     "the ARN of a standard SNS topic such as arn:aws:sns:eu-west-1:111122223333:mrap-sentinel"
 );

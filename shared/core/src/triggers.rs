@@ -160,7 +160,8 @@ impl State {
         Noted::Opened
     }
 
-    /// Remembers an alarm whose Region nobody can tell, so that it is announced once.
+    /// The Regions that this alarm spoke for last, if it was seen lately: tells a composite's children.
+    #[must_use]
     pub fn alarm_regions(&self, arn: &AlarmArn) -> Option<BTreeSet<Region>> {
         self.alarms
             .get(arn.as_str())

@@ -5,6 +5,14 @@
 //! function calls. What the world knows to be true is kept beside the state, so that the
 //! properties are judged by the world and not by what the code believes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::pedantic,
+    reason = "a broken assumption must fail the test"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};

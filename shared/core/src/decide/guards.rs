@@ -99,7 +99,7 @@ impl Context<'_> {
             Guard::DailyBudget => self.daily_budget(),
             Guard::RegionIsMember => self.region_is_member(wanted),
             Guard::RegionIsActive => self.region_is_active(wanted),
-            Guard::TargetExists => self.target_exists(wanted),
+            Guard::TargetExists => target_exists(wanted),
             Guard::NobodyElseIsActing => self.nobody_else_is_acting(after),
             Guard::AtLeastOneActive => at_least_one_active(after),
         };
@@ -624,14 +624,6 @@ impl Context<'_> {
         ))
     }
 
-    fn target_exists(&self, wanted: &Move) -> Says {
-        if wanted.to.is_empty() {
-            block("no member is left to serve from")
-        } else {
-            pass(format!("{} would serve", text::list(&wanted.to)))
-        }
-    }
-
     /// One change at a time, and none against one that may still land.
     fn nobody_else_is_acting(&self, after: &Routes) -> Says {
         if let Some(claim) = self.state.foreign_claim(&self.request.id, self.now) {
@@ -686,5 +678,13 @@ fn at_least_one_active(after: &Routes) -> Says {
             "active afterwards: {}",
             text::list(&after.active())
         ))
+    }
+}
+
+fn target_exists(wanted: &Move) -> Says {
+    if wanted.to.is_empty() {
+        block("no member is left to serve from")
+    } else {
+        pass(format!("{} would serve", text::list(&wanted.to)))
     }
 }
