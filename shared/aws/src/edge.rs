@@ -315,9 +315,9 @@ fn sdk_region(region: &Region) -> aws_types::region::Region {
     aws_types::region::Region::new(region.as_str().to_owned())
 }
 
-/// HTTPS over the platform's roots.
-#[derive(Debug)]
-struct Https;
+/// Real connections: TLS against the platform's roots, plain HTTP where an override asks for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Https;
 
 impl HttpClients for Https {
     fn fresh(&self) -> SharedHttpClient {
@@ -329,8 +329,8 @@ impl HttpClients for Https {
 }
 
 /// The process's standard output.
-#[derive(Debug)]
-struct Stdout;
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stdout;
 
 impl Sink for Stdout {
     fn line(&self, line: &str) {

@@ -56,18 +56,16 @@ impl Prober {
         // The canaries tell their time in milliseconds; the round must not know it better.
         let now = self.edge.now();
         let at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
-        let observer = self
-            .parts
-            .observer
-            .ping(self.parts.timeout.min(self.edge.left(until)));
         let look = Look {
             prober: self,
             round_id,
             at,
             until,
         };
+        let observer = look.bounded(self.parts.observer.ping(self.parts.timeout));
         let members = join_all(self.parts.members.iter().map(|member| look.member(member)));
         let (observer, members) = join(observer, members).await;
+        let observer = observer.unwrap_or(ProbeOutcome::Deadline);
         Round {
             at,
             observer,

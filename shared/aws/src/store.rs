@@ -222,6 +222,8 @@ impl Store {
 
     /// Whether S3 of the control Region answers, within `limit`. An answer that the object does
     /// not exist is a success: the service works.
+    ///
+    /// `limit` should be a setting: a client is kept for every value of it.
     pub async fn ping(&self, limit: Duration) -> ProbeOutcome {
         let request = self
             .edge

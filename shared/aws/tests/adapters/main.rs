@@ -14,5 +14,6 @@ mod control;
 mod endpoints;
 mod failure;
 mod probe;
+mod sockets;
 mod store;
 mod wire;
