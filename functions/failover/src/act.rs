@@ -98,7 +98,12 @@ impl Turn<'_> {
             }
             if let Some(error) = error {
                 state.note(now, format!("submit failed: {error}"));
-                self.tell_submit_failed(state, plan, error);
+                let rejected = matches!(
+                    error,
+                    SubmitError::Rejected { .. } | SubmitError::Unsubmittable(_)
+                );
+                self.notices()
+                    .submit_failed(state, plan, rejected, &error.to_string());
             }
             Ok(())
         })
@@ -130,7 +135,7 @@ impl Turn<'_> {
                 let evidence = state.evidence.clone();
                 state.accept_bad(&plan.to, evidence.as_ref(), now);
             }
-            self.tell_submitted(state, plan);
+            self.notices().submitted(state, plan);
             Ok(())
         })
         .await?;

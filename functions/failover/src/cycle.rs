@@ -228,7 +228,7 @@ impl Turn<'_> {
                     self.info(&format!("alarm noted: {noted:?}"), transition);
                 }
                 Err(text) if transition.state == AlarmState::Alarm => {
-                    self.tell_unknown_region(state, transition, &text);
+                    self.notices().unknown_region(state, transition, &text);
                     unknown.push(text);
                 }
                 // Whatever is not ALARM opens nothing, so its Region does not matter.
@@ -302,21 +302,21 @@ impl Turn<'_> {
             now,
         ) {
             Reconciled::Same | Reconciled::Baseline => {}
-            Reconciled::Settled(plan) => self.tell_submitted(next, &plan),
+            Reconciled::Settled(plan) => self.notices().submitted(next, &plan),
             Reconciled::LateLanding(change) | Reconciled::Outside(change) => {
-                self.tell_surprise(next, &change, evidence)
+                self.notices().surprise(next, &change, evidence);
             }
         }
-        self.tell_problem(next, "control-unreachable", None);
-        self.tell_problem(next, "routes-mismatch", None);
+        self.notices().problem(next, "control-unreachable", None);
+        self.notices().problem(next, "routes-mismatch", None);
         next.review_accepted(Some(evidence));
         next.open_evidence_triggers(evidence, routes, thresholds.evidence_trigger, now);
-        self.tell_health(next, evidence);
+        self.notices().health(next, evidence);
         let told = next.standstill.is_some();
         if let Some(incident) = next.end_idle_incident(now)
             && told
         {
-            self.tell_incident_ended(next, &incident);
+            self.notices().incident_ended(next, &incident);
         }
     }
 
@@ -329,7 +329,9 @@ impl Turn<'_> {
         dry_run: bool,
     ) -> Result<Cycled, Error> {
         if !dry_run {
-            self.tell_routes_unreadable(&mut next, error);
+            let mismatch = matches!(error, ControlError::Mismatch { .. });
+            self.notices()
+                .routes_unreadable(&mut next, mismatch, &error.to_string());
             if let Written::Lost = self.save(&mut record, next).await? {
                 return Ok(Cycled::Lost);
             }
@@ -378,7 +380,7 @@ impl Turn<'_> {
             | Decision::WouldAct(assessment)
             | Decision::NeedsApproval(assessment) => {
                 if task.is_operators() {
-                    self.tell_operator_blocked(next, assessment);
+                    self.notices().operator_blocked(next, assessment);
                 } else {
                     self.stand_still(next, decision, assessment, now);
                 }
@@ -422,38 +424,7 @@ impl Turn<'_> {
             count,
         });
         next.note(now, format!("{ruling} ({})", list_guards(assessment)));
-        self.tell_standstill(next, event, assessment, count);
-    }
-
-    /// Pages once for every member that refuses the probes for a reason that is ours to fix, and
-    /// for an observer that cannot be believed; forgets it once it is over.
-    fn tell_health(&self, next: &mut State, evidence: &sentinel_core::evidence::Evidence) {
-        if let Observer::Sick { reason } = &evidence.observer {
-            self.tell_problem(
-                next,
-                "observer-sick",
-                Some((Event::ObserverSick, Severity::Critical, "", reason.clone())),
-            );
-            return;
-        }
-        self.tell_problem(next, "observer-sick", None);
-        for member in &evidence.members {
-            let key = format!("misconfigured {}", member.region);
-            match member.verdict {
-                Verdict::Misconfigured => self.tell_problem(
-                    next,
-                    &key,
-                    Some((
-                        Event::MemberMisconfigured,
-                        Severity::Critical,
-                        member.region.as_str(),
-                        format!("{} refuses the probes ({})", member.region, member.detail),
-                    )),
-                ),
-                Verdict::Good => self.tell_problem(next, &key, None),
-                _ => {}
-            }
-        }
+        self.notices().standstill(next, event, assessment, count);
     }
 }
 

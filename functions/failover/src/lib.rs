@@ -26,7 +26,7 @@ mod turn;
 mod unrecorded;
 
 use jiff::Timestamp;
-use sentinel_core::answer::Answer;
+use sentinel_core::answer::{Answer, Outcome};
 use sentinel_core::payload::{Payload, parse};
 use serde_json::Value;
 
@@ -51,7 +51,10 @@ pub async fn handle(
     let turn = Turn::new(deps, deadline, request_id);
     let result = match parse(&payload) {
         Err(error) => Err(Error::Payload(error)),
-        Ok(Payload::Ignored { what }) => Ok(turn.ignored(&what)),
+        Ok(Payload::Ignored { what }) => Ok(Answer::plain(
+            Outcome::NoChange,
+            format!("Received {what}: no reason to act."),
+        )),
         Ok(Payload::Alarms(transitions)) => Box::pin(turn.alarms(&transitions)).await,
         Ok(Payload::Command(command)) => Box::pin(turn.command(command)).await,
     };

@@ -16,8 +16,8 @@ use sentinel_core::state::{APPROVAL, Hold, Settled, State};
 
 use crate::cycle::Task;
 use crate::error::Error;
-use crate::tell::list;
 use crate::turn::Turn;
+use sentinel_core::notice::list;
 
 /// Changes and incidents that `status` shows.
 const HISTORY_SHOWN: usize = 20;
@@ -138,7 +138,7 @@ impl Turn<'_> {
             .update(|state, now| {
                 let answer = change(state, now)?;
                 if answer.outcome != Outcome::NoChange {
-                    self.tell_operator(state, event, headline, &answer);
+                    self.notices().operator(state, event, headline, &answer);
                 }
                 Ok(answer)
             })
@@ -259,7 +259,7 @@ impl Turn<'_> {
                 ),
             )
         };
-        self.tell_operator(
+        self.notices().operator(
             &mut state,
             Event::StateRepaired,
             "state repaired, on hold",
@@ -290,25 +290,28 @@ impl Turn<'_> {
                 format!("The routes cannot be read: {error}."),
             ),
         };
-        let mut explanation = sight;
-        if let Some(hold) = state.active_hold(now) {
-            explanation.push_str(&format!(" Held since {}: {}.", hold.since, hold.reason));
-        }
-        if state.triggers.is_empty() {
-            explanation.push_str(" No trigger is open.");
+        let hold = state
+            .active_hold(now)
+            .map(|hold| format!("Held since {}: {}.", hold.since, hold.reason));
+        let regions: BTreeSet<_> = state
+            .triggers
+            .iter()
+            .map(|trigger| trigger.region.clone())
+            .collect();
+        let triggers = if regions.is_empty() {
+            "No trigger is open.".to_owned()
         } else {
-            let regions: BTreeSet<_> = state
-                .triggers
-                .iter()
-                .map(|trigger| trigger.region.clone())
-                .collect();
-            explanation.push_str(&format!(" Triggers are open for {}.", list(&regions)));
-        }
+            format!("Triggers are open for {}.", list(&regions))
+        };
+        let explanation: Vec<String> = [Some(sight), hold, Some(triggers)]
+            .into_iter()
+            .flatten()
+            .collect();
         Ok(Answer {
             incident: state.incident.as_ref().map(|incident| incident.id.clone()),
             routes: shown,
             status: Some(self.details(&state, evidence.as_ref(), now)),
-            ..Answer::plain(Outcome::Status, explanation)
+            ..Answer::plain(Outcome::Status, explanation.join(" "))
         })
     }
 

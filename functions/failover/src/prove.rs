@@ -10,6 +10,7 @@ use sentinel_core::names::Region;
 use sentinel_core::state::{PendingProof, Plan};
 
 use crate::error::Error;
+use crate::tell::sight;
 use crate::turn::Turn;
 
 /// Time between two looks.
@@ -54,7 +55,7 @@ impl Turn<'_> {
                     now,
                     format!("proven on the data plane: {:?}", report.serving),
                 );
-                self.tell_proven(state, pending, report);
+                self.notices().proven(state, pending, &sight(report));
             }
             Ok(())
         })
@@ -71,7 +72,7 @@ impl Turn<'_> {
                 .filter(|open| open.plan.decision == pending.plan.decision)
             {
                 open.overdue_announced = true;
-                self.tell_overdue(state, pending, report);
+                self.notices().overdue(state, pending, &sight(report));
             }
             Ok(())
         })

@@ -96,9 +96,10 @@ impl Turn<'_> {
     /// Puts a fresh state in place of one that was deleted or cannot be understood.
     pub(crate) async fn overwrite(&self, next: State) -> Result<(), Error> {
         let expected = match self.deps.store.load::<Value>(STATE_KEY).await {
-            Ok(Loaded::Found { etag, .. }) => Expected::Version(etag),
+            Ok(Loaded::Found { etag, .. }) | Err(StoreError::Torn { etag, .. }) => {
+                Expected::Version(etag)
+            }
             Ok(Loaded::FirstStart | Loaded::Deleted) => Expected::Absent,
-            Err(StoreError::Torn { etag, .. }) => Expected::Version(etag),
             Err(error) => return Err(error.into()),
         };
         let mut next = next;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use sentinel_core::alarm::AlarmTransition;
-use sentinel_core::answer::{Answer, Outcome};
+use sentinel_core::answer::Answer;
 use sentinel_core::command::Command;
 
 use crate::deps::Deps;
@@ -62,14 +62,6 @@ impl<'a> Turn<'a> {
             "{}#{}",
             self.request_id,
             self.writes.fetch_add(1, Ordering::Relaxed)
-        )
-    }
-
-    /// Something that was recognised and is never a reason to act.
-    pub(crate) fn ignored(&self, what: &str) -> Answer {
-        Answer::plain(
-            Outcome::NoChange,
-            format!("Received {what}: no reason to act."),
         )
     }
 

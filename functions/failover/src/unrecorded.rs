@@ -14,8 +14,8 @@ use sentinel_core::state::State;
 
 use crate::error::Error;
 use crate::observe::{Seen, believed_bad};
-use crate::tell::{list, raw_command};
 use crate::turn::Turn;
+use sentinel_core::notice::{list, raw_command};
 
 /// Pages that nobody can record are sent no more often than this.
 const PAGE_EVERY: SignedDuration = SignedDuration::from_mins(15);
@@ -38,13 +38,16 @@ impl Turn<'_> {
         let nothing = State::first(settings.mrap.clone(), now);
         let seen = self.observe(&nothing, &BTreeSet::new()).await;
         let regions = self.alarmed(transitions);
-        let mut explanation = format!("{}. Nothing is moved automatically.", error.chain());
+        let mut explanation = vec![format!(
+            "{}. Nothing is moved automatically.",
+            error.chain()
+        )];
         if !regions.is_empty() {
-            explanation.push_str(&format!(" Alarms speak of {}.", list(&regions)));
+            explanation.push(format!("Alarms speak of {}.", list(&regions)));
         }
         for member in &seen.evidence.members {
-            explanation.push_str(&format!(
-                " {}: {} ({}).",
+            explanation.push(format!(
+                "{}: {} ({}).",
                 member.region,
                 member.verdict.as_str(),
                 member.detail
@@ -53,18 +56,18 @@ impl Turn<'_> {
         let mut advice = Vec::new();
         match &seen.routes {
             Ok(routes) => {
-                explanation.push_str(&format!(" Routes: {routes}."));
+                explanation.push(format!("Routes: {routes}."));
                 if let Some(command) = self.suggestion(routes, &regions, &seen) {
                     advice.push(format!("To move the dial past this machine: {command}"));
                 }
             }
-            Err(error) => explanation.push_str(&format!(" The routes cannot be read: {error}.")),
+            Err(error) => explanation.push(format!("The routes cannot be read: {error}.")),
         }
         advice.push(match event {
             Event::StateLost => "Restore the state object's last version in STATE_BUCKET, or send {\"command\":\"repair-state\",\"reason\":\"…\"}.".to_owned(),
             _ => "To let this machine act without its state: {\"command\":\"failover\",\"reason\":\"…\",\"breakGlass\":true}.".to_owned(),
         });
-        let answer = Answer::plain(Outcome::Blocked, explanation);
+        let answer = Answer::plain(Outcome::Blocked, explanation.join(" "));
         let step = format!(
             "unrecorded/{}",
             now.as_second().div_euclid(PAGE_EVERY.as_secs())

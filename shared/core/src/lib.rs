@@ -13,6 +13,7 @@ pub mod evidence;
 mod excerpt;
 pub mod guard;
 pub mod names;
+pub mod notice;
 pub mod payload;
 pub mod reconcile;
 pub mod routes;
