@@ -8,10 +8,9 @@ use sentinel_aws::control::ControlError;
 use sentinel_core::alarm::{
     Admission, AlarmState, AlarmTransition, regions_of, regions_of_dimensions,
 };
-use sentinel_core::announce::{Event, Severity};
+use sentinel_core::announce::Event;
 use sentinel_core::answer::{Answer, Outcome};
 use sentinel_core::decide::{Assessment, Decision, Request, Wish, decide};
-use sentinel_core::evidence::{Observer, Verdict};
 use sentinel_core::names::{AlarmArn, Region};
 use sentinel_core::reconcile::Reconciled;
 use sentinel_core::routes::Routes;
