@@ -21,6 +21,9 @@ use crate::turn::Turn;
 const READ_ROUTES: SignedDuration = SignedDuration::from_secs(9);
 /// How long a round of probes may take beyond the time limits of its requests.
 const ROUND_SLACK: SignedDuration = SignedDuration::from_secs(1);
+/// Rounds this close together are one run: a schedule fires anywhere inside its minute, so two
+/// ticks can be nearly two minutes apart.
+const TICK_GAP: SignedDuration = SignedDuration::from_secs(150);
 /// How long describing alarms may take.
 const DESCRIBE: SignedDuration = SignedDuration::from_secs(6);
 /// How long reading replication metrics may take; they only explain.
@@ -96,7 +99,7 @@ impl Turn<'_> {
             .into_iter()
             .flatten()
             .max_by_key(|evidence| evidence.observed_at);
-        let gap = self.deps.settings.thresholds.evidence_max_age;
+        let gap = self.deps.settings.thresholds.evidence_max_age.max(TICK_GAP);
         (Evidence::after(previous, &round, gap), true)
     }
 

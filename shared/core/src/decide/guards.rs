@@ -624,29 +624,32 @@ impl Context<'_> {
         ))
     }
 
-    /// One change at a time, and none against one that may still land.
-    fn nobody_else_is_acting(&self, after: &Routes) -> Says {
+    /// Whoever is changing the routes right now, or may be: nothing is decided until that is over.
+    pub(super) fn others_are_acting(&self) -> Option<String> {
         if let Some(claim) = self.state.foreign_claim(&self.request.id, self.now) {
-            return block(format!(
+            return Some(format!(
                 "another invocation is moving the dial to {} until {}",
                 text::list(&claim.plan.to),
                 text::clock(claim.expires)
             ));
         }
-        let settle = self.settings.thresholds.settle;
-        if let Some(settled) = self
-            .state
-            .settled
-            .as_ref()
-            .filter(|settled| settled.routes != *self.observation.routes)
-        {
-            return block(format!(
+        let settled = self.state.settled.as_ref()?;
+        (settled.routes != *self.observation.routes).then(|| {
+            format!(
                 "the routes read {} although {} was settled at {}: an old copy, or somebody is changing them; waiting until they are stable",
                 self.observation.routes,
                 settled.routes,
                 text::clock(settled.at)
-            ));
+            )
+        })
+    }
+
+    /// One change at a time, and none against one that may still land.
+    fn nobody_else_is_acting(&self, after: &Routes) -> Says {
+        if let Some(why) = self.others_are_acting() {
+            return block(why);
         }
+        let settle = self.settings.thresholds.settle;
         for abandoned in &self.state.abandoned {
             let age = self.now.duration_since(abandoned.at);
             if age < settle && contradicts(after, &abandoned.plan) {

@@ -294,6 +294,11 @@ impl Context<'_> {
                 },
             };
         }
+        if let Some(why) = self.others_are_acting() {
+            return Decision::NoChange {
+                explanation: format!("Nothing is decided for now: {why}."),
+            };
+        }
         let mut from: BTreeSet<Region> = triggered
             .iter()
             .filter(|region| self.verdict(region) == Verdict::Bad)
