@@ -23,6 +23,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) request_id: &'a str,
     /// When Lambda ends the invocation.
     pub(crate) deadline: Timestamp,
+    /// When it began: tells a retry from the invocation that it repeats.
+    began: Timestamp,
     /// When work that can go on later stops.
     pub(crate) end: Timestamp,
     /// Writes made so far: numbers them for the store.
@@ -42,6 +44,7 @@ impl<'a> Turn<'a> {
             deps,
             request_id,
             deadline,
+            began: now,
             end,
             writes: AtomicUsize::new(0),
         }
@@ -56,11 +59,12 @@ impl<'a> Turn<'a> {
         later(self.now(), limit).min(self.end)
     }
 
-    /// The name of this invocation's next write.
+    /// The name of this invocation's next write, unlike any other's: a retry has the same request id.
     pub(crate) fn next_writer(&self) -> String {
         format!(
-            "{}#{}",
+            "{}@{}#{}",
             self.request_id,
+            self.began.as_millisecond(),
             self.writes.fetch_add(1, Ordering::Relaxed)
         )
     }
