@@ -1,0 +1,126 @@
+//! Whether the change makes sense for the routes as they are, and nobody else is at them.
+
+use super::{Says, block, pass, seconds};
+use crate::decide::{Context, Move, text};
+use crate::routes::{Dial, Routes};
+use crate::state::Plan;
+
+impl Context<'_> {
+    /// Named Regions are members, and the routes agree with the settings about their buckets.
+    pub(super) fn region_is_member(&self, wanted: &Move) -> Says {
+        for region in wanted.from.union(&wanted.to) {
+            let Some(member) = self.settings.members.in_region(region) else {
+                return block(format!(
+                    "{region} is not among MEMBERS ({})",
+                    self.settings.members
+                ));
+            };
+            match self
+                .observation
+                .routes
+                .iter()
+                .find(|route| &route.region == region)
+            {
+                None => {
+                    return block(format!(
+                        "the access point has no route to {region}: MEMBERS is out of date"
+                    ));
+                }
+                Some(route) if route.bucket != member.bucket => {
+                    return block(format!(
+                        "the route to {region} leads to bucket {}, MEMBERS says {}",
+                        route.bucket, member.bucket
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        pass("every Region is a member")
+    }
+
+    pub(super) fn region_is_active(&self, wanted: &Move) -> Says {
+        for region in wanted.from.union(&wanted.to) {
+            if let Some(Dial::Undefined(dial)) = self.observation.routes.dial(region) {
+                return block(format!(
+                    "the dial of {region} is {dial}, which AWS does not define: set it to 0 or 100 by hand first"
+                ));
+            }
+        }
+        for region in &wanted.from {
+            if !self.observation.routes.is_active(region) {
+                return block(format!("{region} is not active"));
+            }
+        }
+        pass(format!(
+            "active: {}",
+            text::list(&self.observation.routes.active())
+        ))
+    }
+
+    /// Whoever is changing the routes right now, or may be: nothing is decided until that is over.
+    pub(in crate::decide) fn others_are_acting(&self) -> Option<String> {
+        if let Some(claim) = self.state.foreign_claim(&self.request.id, self.now) {
+            return Some(format!(
+                "another invocation is moving the dial to {} until {}",
+                text::list(&claim.plan.to),
+                text::clock(claim.expires)
+            ));
+        }
+        let settled = self.state.settled.as_ref()?;
+        (settled.routes != *self.observation.routes).then(|| {
+            format!(
+                "the routes read {} although {} was settled at {}: an old copy, or somebody is changing them; waiting until they are stable",
+                self.observation.routes,
+                settled.routes,
+                text::clock(settled.at)
+            )
+        })
+    }
+
+    /// One change at a time, and none against one that may still land.
+    pub(super) fn nobody_else_is_acting(&self, after: &Routes) -> Says {
+        if let Some(why) = self.others_are_acting() {
+            return block(why);
+        }
+        let settle = self.settings.thresholds.settle;
+        for abandoned in &self.state.abandoned {
+            let age = self.now.duration_since(abandoned.at);
+            if age < settle && contradicts(after, &abandoned.plan) {
+                return block(format!(
+                    "a request of {} to move the dial to {} got no answer and may still land; waiting {}",
+                    text::clock(abandoned.at),
+                    text::list(&abandoned.plan.to),
+                    seconds(settle)
+                ));
+            }
+        }
+        pass("no other claim")
+    }
+}
+
+/// Whether what a plan submitted would, landing late, turn a dial away from where `after` wants it.
+fn contradicts(after: &Routes, plan: &Plan) -> bool {
+    plan.before
+        .changes_to(&plan.after)
+        .iter()
+        .any(|submitted| after.dial(&submitted.region) != Some(submitted.dial))
+}
+
+pub(super) fn at_least_one_active(after: &Routes) -> Says {
+    if after.active().is_empty() {
+        block("no member would be active")
+    } else {
+        pass(format!(
+            "active afterwards: {}",
+            text::list(&after.active())
+        ))
+    }
+}
+
+pub(super) fn target_exists(wanted: &Move) -> Says {
+    if wanted.to.is_empty() {
+        block("no member is left to serve from")
+    } else {
+        pass(format!("{} would serve", text::list(&wanted.to)))
+    }
+}

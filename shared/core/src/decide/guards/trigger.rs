@@ -1,0 +1,129 @@
+//! Is there a reason to act that counts, and does a person forbid acting on it?
+
+use jiff::SignedDuration;
+
+use super::{Says, block, pass, seconds};
+use crate::decide::{Basis, Context, Move, text};
+use crate::names::Region;
+use crate::settings::Mode;
+use crate::state::Trigger;
+
+impl Context<'_> {
+    /// The Regions to leave that have triggers; a member that goes because nobody healthy stays has none.
+    fn triggered<'a>(
+        &'a self,
+        wanted: &'a Move,
+    ) -> impl Iterator<Item = (&'a Region, Vec<&'a Trigger>)> {
+        wanted.from.iter().filter_map(|region| {
+            let triggers: Vec<&Trigger> = self.triggers(region).collect();
+            (!triggers.is_empty()).then_some((region, triggers))
+        })
+    }
+
+    fn is_fresh(&self, trigger: &Trigger) -> bool {
+        self.now.duration_since(trigger.last_confirmed) <= self.settings.thresholds.trigger_fresh
+    }
+
+    pub(super) fn trigger_is_fresh(&self, wanted: &Move) -> Says {
+        let limit = seconds(self.settings.thresholds.trigger_fresh);
+        let mut newest = Vec::new();
+        for (region, triggers) in self.triggered(wanted) {
+            let Some(latest) = triggers.iter().max_by_key(|trigger| trigger.last_confirmed) else {
+                continue;
+            };
+            let age = seconds(
+                self.now
+                    .duration_since(latest.last_confirmed)
+                    .max(SignedDuration::ZERO),
+            );
+            if !self.is_fresh(latest) {
+                return block(format!(
+                    "{} for {region} was last confirmed {age} ago, limit {limit}",
+                    latest.source
+                ));
+            }
+            newest.push(format!(
+                "{} for {region}, confirmed {age} ago",
+                latest.source
+            ));
+        }
+        if newest.is_empty() {
+            return block("no open trigger");
+        }
+        pass(format!("{}, limit {limit}", newest.join("; ")))
+    }
+
+    /// A person's silence is respected: muted and suppressed alarms, and a member that somebody
+    /// made active although it was bad. Our own evidence never outvotes a silenced alarm.
+    pub(super) fn trigger_not_suppressed(&self, wanted: &Move) -> Says {
+        for (region, triggers) in self.triggered(wanted) {
+            if let Some(since) = self.state.accepted.get(region) {
+                return block(format!(
+                    "a person made {region} active at {} although it was bad; acknowledge the incident to let it be left automatically",
+                    text::clock(*since)
+                ));
+            }
+            let quiet = |trigger: &Trigger| {
+                trigger
+                    .quiet
+                    .clone()
+                    .filter(|quiet| quiet.is_active(self.now))
+            };
+            let alarms: Vec<&&Trigger> = triggers
+                .iter()
+                .filter(|trigger| trigger.source != crate::state::Source::Evidence)
+                .collect();
+            let speaking = if alarms.is_empty() {
+                true
+            } else {
+                alarms.iter().any(|trigger| quiet(trigger).is_none())
+            };
+            if !speaking {
+                let silenced: Vec<String> = alarms
+                    .iter()
+                    .filter_map(|trigger| {
+                        let quiet = quiet(trigger)?;
+                        let until = quiet.until.map_or_else(
+                            || "until further notice".to_owned(),
+                            |until| format!("until {}", text::clock(until)),
+                        );
+                        Some(format!(
+                            "{} is silenced by {} {until}",
+                            trigger.source, quiet.by
+                        ))
+                    })
+                    .collect();
+                return block(silenced.join("; "));
+            }
+        }
+        pass("no trigger is muted or suppressed")
+    }
+
+    pub(super) fn mode_allows(&self, basis: Basis) -> Says {
+        if basis == (Basis::Automatic { approved: true }) {
+            return pass("approved by an operator");
+        }
+        match self.settings.mode {
+            Mode::Automatic => pass("MODE is automatic"),
+            Mode::Approve => block("MODE is approve: an operator has to approve this decision"),
+            Mode::Observe => block("MODE is observe: decisions are reported only"),
+        }
+    }
+
+    pub(super) fn not_on_hold(&self) -> Says {
+        match self.state.active_hold(self.now) {
+            None => pass("no hold is set"),
+            Some(hold) => {
+                let until = hold.until.map_or_else(
+                    || "until released".to_owned(),
+                    |until| format!("until {}", text::clock(until)),
+                );
+                block(format!(
+                    "held since {} {until}: {}",
+                    text::clock(hold.since),
+                    hold.reason
+                ))
+            }
+        }
+    }
+}
