@@ -1,0 +1,949 @@
+//! The guard table: what each guard stops, whom, and who may override it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::pedantic,
+    reason = "a broken assumption must fail the test"
+)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::*;
+use jiff::Timestamp;
+use sentinel_core::decide::{Decision, Drift, Wish};
+use sentinel_core::evidence::{Observer, Verdict};
+use sentinel_core::guard::{Guard, GuardVerdict};
+use sentinel_core::names::Region;
+use sentinel_core::routes::{Dial, Route};
+use sentinel_core::state::{Abandoned, Actor, Claim, Hold, Quiet};
+
+/// The columns of the guard table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Basis {
+    Automatic,
+    OperatorFailover,
+    Switchover,
+    Failback,
+}
+
+impl Basis {
+    const ALL: [Self; 4] = [
+        Self::Automatic,
+        Self::OperatorFailover,
+        Self::Switchover,
+        Self::Failback,
+    ];
+
+    /// A world of three members in which nothing stands in the way of this change.
+    fn world(self) -> World {
+        let mut world = World::quiet(&[100, 0, 0]);
+        match self {
+            Self::Automatic => world.outage(A),
+            Self::OperatorFailover => world.health(A, Verdict::Bad, 30),
+            Self::Switchover => {}
+            Self::Failback => world.route(&[0, 100, 0]),
+        }
+        world
+    }
+
+    fn ask(self, world: &World, overrides: &[Guard]) -> Decision {
+        match self {
+            Self::Automatic => world.tick(),
+            Self::OperatorFailover | Self::Switchover => {
+                world.ask(Wish::Failover(order(&[A], &[B], overrides)))
+            }
+            Self::Failback => world.ask(Wish::Failback(order(&[], &[], overrides))),
+        }
+    }
+
+    /// The Regions that could begin to serve.
+    fn targets(self) -> &'static [&'static str] {
+        match self {
+            Self::Automatic => &[B, C],
+            Self::OperatorFailover | Self::Switchover => &[B],
+            Self::Failback => &[A],
+        }
+    }
+}
+
+fn hold() -> Option<Hold> {
+    Some(Hold {
+        reason: "night work".to_owned(),
+        since: ago(600),
+        until: None,
+    })
+}
+
+fn silence(world: &mut World, until: Option<Timestamp>) {
+    for trigger in &mut world.state.triggers {
+        trigger.quiet = Some(Quiet {
+            by: "mute rule night-work".to_owned(),
+            until,
+        });
+    }
+}
+
+fn budget(world: &mut World, times: [i64; 4]) {
+    for seconds in times {
+        world.changed(Actor::Automatic, &[A], &[B], seconds);
+    }
+}
+
+/// A member that was left so many seconds ago and has been good for so many.
+fn left(world: &mut World, name: &str, by: Actor, seconds_ago: i64, good_for: i64) {
+    world.changed(by, &[name], &[A], seconds_ago);
+    world.health(name, Verdict::Good, good_for);
+}
+
+/// Sets what `targets` hold of everybody to so many seconds before their last write.
+fn exposure(world: &mut World, targets: &[&str], seconds: Option<i64>) {
+    let written: BTreeMap<Region, Timestamp> = world
+        .evidence
+        .as_ref()
+        .unwrap()
+        .members
+        .iter()
+        .map(|member| (member.region.clone(), member.last_write.unwrap()))
+        .collect();
+    for target in targets {
+        world.member(target).seen = match seconds {
+            None => BTreeMap::new(),
+            Some(seconds) => written
+                .iter()
+                .map(|(origin, at)| (origin.clone(), at.checked_sub(secs(seconds)).unwrap()))
+                .collect(),
+        };
+    }
+}
+
+/// A disturbance of a world, knowing the change that is wanted.
+type Disturb = fn(&mut World, Basis);
+
+/// One guard, one disturbance, and per column what comes of it: `B` blocked by exactly this
+/// guard, `.` the change is made all the same, ` ` cannot be brought about in this column.
+const TABLE: &[(Guard, &str, Disturb, &str)] = &[
+    (
+        Guard::TriggerIsFresh,
+        "one second too old",
+        |w, _| {
+            w.state
+                .triggers
+                .iter_mut()
+                .for_each(|t| t.last_confirmed = ago(121))
+        },
+        "B...",
+    ),
+    (
+        Guard::TriggerIsFresh,
+        "just fresh",
+        |w, _| {
+            w.state
+                .triggers
+                .iter_mut()
+                .for_each(|t| t.last_confirmed = ago(120))
+        },
+        "....",
+    ),
+    (
+        Guard::TriggerIsFresh,
+        "old but confirmed",
+        |w, _| {
+            w.state
+                .triggers
+                .iter_mut()
+                .for_each(|t| t.since = ago(9000))
+        },
+        "....",
+    ),
+    (
+        Guard::TriggerNotSuppressed,
+        "muted for another second",
+        |w, _| silence(w, Some(later(1))),
+        "B...",
+    ),
+    (
+        Guard::TriggerNotSuppressed,
+        "muted until now",
+        |w, _| silence(w, Some(now())),
+        "....",
+    ),
+    (
+        Guard::TriggerNotSuppressed,
+        "muted without an end",
+        |w, _| silence(w, None),
+        "B...",
+    ),
+    (
+        Guard::TriggerNotSuppressed,
+        "silenced, but one alarm speaks",
+        |w, _| {
+            silence(w, None);
+            if !w.state.triggers.is_empty() {
+                w.alarm(A);
+            }
+        },
+        "....",
+    ),
+    (
+        Guard::TriggerNotSuppressed,
+        "chosen by a person while bad",
+        |w, _| {
+            w.state.accepted.insert(region(A), ago(60));
+        },
+        "B...",
+    ),
+    (
+        Guard::EvidenceAgrees,
+        "good, whatever the alarm says",
+        |w, b| {
+            if b == Basis::Automatic {
+                w.health(A, Verdict::Good, 7200);
+            }
+        },
+        "B...",
+    ),
+    (
+        Guard::EvidenceAgrees,
+        "throttled",
+        |w, b| {
+            if b == Basis::Automatic {
+                w.health(A, Verdict::Throttled, 120);
+            }
+        },
+        "B...",
+    ),
+    (
+        Guard::EvidenceAgrees,
+        "misconfigured",
+        |w, b| {
+            if b == Basis::Automatic {
+                w.health(A, Verdict::Misconfigured, 120);
+            }
+        },
+        "B...",
+    ),
+    (
+        Guard::EvidenceAgrees,
+        "home healthy one second too short",
+        |w, _| w.member(A).since = ago(1799),
+        "...B",
+    ),
+    (
+        Guard::EvidenceAgrees,
+        "home healthy just long enough",
+        |w, _| w.member(A).since = ago(1800),
+        "....",
+    ),
+    (
+        Guard::NotOnHold,
+        "held",
+        |w, _| w.state.hold = hold(),
+        "BBBB",
+    ),
+    (
+        Guard::NotOnHold,
+        "held until now",
+        |w, _| {
+            w.state.hold = hold();
+            w.state.hold.as_mut().unwrap().until = Some(now());
+        },
+        "....",
+    ),
+    (
+        Guard::TargetIsHealthy,
+        "bad",
+        |w, b| {
+            b.targets()
+                .iter()
+                .for_each(|t| w.health(t, Verdict::Bad, 5))
+        },
+        "BBB ",
+    ),
+    (
+        Guard::TargetIsHealthy,
+        "throttled",
+        |w, b| {
+            b.targets()
+                .iter()
+                .for_each(|t| w.health(t, Verdict::Throttled, 5))
+        },
+        "BBB ",
+    ),
+    (
+        Guard::TargetIsHealthy,
+        "misconfigured",
+        |w, b| {
+            b.targets()
+                .iter()
+                .for_each(|t| w.health(t, Verdict::Misconfigured, 5))
+        },
+        "BBB ",
+    ),
+    (
+        Guard::TargetIsHealthy,
+        "never probed",
+        |w, b| {
+            b.targets()
+                .iter()
+                .for_each(|t| w.health(t, Verdict::Unknown, 5))
+        },
+        "BBB ",
+    ),
+    (
+        Guard::TargetNotDrifted,
+        "a finding",
+        |w, b| {
+            w.drift = Drift::Known {
+                observed_at: ago(60),
+                findings: b
+                    .targets()
+                    .iter()
+                    .map(|t| (region(t), vec!["no rule towards home".to_owned()]))
+                    .collect(),
+            }
+        },
+        "BBBB",
+    ),
+    (
+        Guard::TargetNotDrifted,
+        "a finding elsewhere",
+        |w, b| {
+            w.drift = Drift::Known {
+                observed_at: ago(60),
+                findings: BTreeMap::from([(
+                    region(if b == Basis::Failback { C } else { A }),
+                    vec!["no metrics".to_owned()],
+                )]),
+            }
+        },
+        "....",
+    ),
+    (
+        Guard::TargetNotDrifted,
+        "unknown",
+        |w, _| w.drift = Drift::Unknown,
+        "..BB",
+    ),
+    (
+        Guard::LossIsAcceptable,
+        "one second too much",
+        |w, b| exposure(w, b.targets(), Some(901)),
+        "BBBB",
+    ),
+    (
+        Guard::LossIsAcceptable,
+        "just acceptable",
+        |w, b| exposure(w, b.targets(), Some(900)),
+        "....",
+    ),
+    (
+        Guard::LossIsAcceptable,
+        "never measured",
+        |w, b| exposure(w, b.targets(), None),
+        "..BB",
+    ),
+    (
+        Guard::Drained,
+        "one operation on its way home",
+        |w, _| {
+            w.pending
+                .get_mut(&(region(B), region(A)))
+                .unwrap()
+                .operations = 1
+        },
+        "...B",
+    ),
+    (
+        Guard::Drained,
+        "no metrics",
+        |w, _| w.pending.clear(),
+        "...B",
+    ),
+    (
+        Guard::Cooldown,
+        "returns within the cooldown",
+        |w, b| {
+            b.targets()
+                .iter()
+                .for_each(|t| left(w, t, Actor::Automatic, 1799, 299))
+        },
+        "B.. ",
+    ),
+    (
+        Guard::Cooldown,
+        "returns after a stranger's change",
+        |w, b| {
+            b.targets()
+                .iter()
+                .for_each(|t| left(w, t, Actor::Outside, 1799, 299))
+        },
+        "B.. ",
+    ),
+    (
+        Guard::Cooldown,
+        "returns after a late landing",
+        |w, b| {
+            b.targets()
+                .iter()
+                .for_each(|t| left(w, t, Actor::LateLanding, 1799, 299))
+        },
+        "B.. ",
+    ),
+    (
+        Guard::Cooldown,
+        "returns to where an operator left",
+        |w, b| {
+            b.targets()
+                .iter()
+                .for_each(|t| left(w, t, Actor::Operator, 1799, 299))
+        },
+        "... ",
+    ),
+    (
+        Guard::Cooldown,
+        "returns early to what recovered long enough",
+        |w, b| {
+            b.targets()
+                .iter()
+                .for_each(|t| left(w, t, Actor::Automatic, 1799, 300))
+        },
+        "... ",
+    ),
+    (
+        Guard::Cooldown,
+        "the cooldown is just over",
+        |w, b| {
+            b.targets()
+                .iter()
+                .for_each(|t| left(w, t, Actor::Automatic, 1800, 299))
+        },
+        "... ",
+    ),
+    (
+        Guard::Cooldown,
+        "acknowledged since",
+        |w, b| {
+            b.targets()
+                .iter()
+                .for_each(|t| left(w, t, Actor::Automatic, 100, 99));
+            w.state.cooldown_ended = Some(ago(100));
+        },
+        "... ",
+    ),
+    (
+        Guard::Cooldown,
+        "acknowledged before",
+        |w, b| {
+            b.targets()
+                .iter()
+                .for_each(|t| left(w, t, Actor::Automatic, 100, 99));
+            w.state.cooldown_ended = Some(ago(101));
+        },
+        "B.. ",
+    ),
+    (
+        Guard::Cooldown,
+        "moves too soon",
+        |w, _| w.changed(Actor::Operator, &[C], &[A], 179),
+        "B...",
+    ),
+    (
+        Guard::Cooldown,
+        "stayed just long enough",
+        |w, _| w.changed(Actor::Operator, &[C], &[A], 180),
+        "....",
+    ),
+    (
+        Guard::DailyBudget,
+        "used up",
+        |w, _| budget(w, [86_399, 60_000, 40_000, 20_000]),
+        "B...",
+    ),
+    (
+        Guard::DailyBudget,
+        "the first is just a day old",
+        |w, _| budget(w, [86_400, 60_000, 40_000, 20_000]),
+        "....",
+    ),
+    (
+        Guard::RegionIsMember,
+        "the routes lead to other buckets",
+        |w, _| {
+            let other: Vec<Route> = w
+                .routes
+                .iter()
+                .map(|r| Route {
+                    bucket: format!("{}-new", r.bucket).parse().unwrap(),
+                    ..r.clone()
+                })
+                .collect();
+            w.routes = other.into();
+            w.state.settled.as_mut().unwrap().routes = w.routes.clone();
+        },
+        "BBBB",
+    ),
+    (
+        Guard::RegionIsActive,
+        "the target's dial is 50",
+        |w, b| match b {
+            Basis::Failback => w.route(&[50, 100, 0]),
+            _ => w.route(&[100, 50, 0]),
+        },
+        ".BBB",
+    ),
+    (
+        Guard::NobodyElseIsActing,
+        "another's claim",
+        |w, _| {
+            w.state.claim = Some(Claim {
+                request_id: "another".to_owned(),
+                plan: plan(&[100, 0, 0], &[0, 0, 100], Actor::Operator, ago(3)),
+                claimed_at: ago(3),
+                expires: now(),
+            });
+        },
+        " BBB",
+    ),
+    (
+        Guard::NobodyElseIsActing,
+        "another's claim, just expired",
+        |w, _| {
+            w.state.claim = Some(Claim {
+                request_id: "another".to_owned(),
+                plan: plan(&[100, 0, 0], &[0, 0, 100], Actor::Operator, ago(3)),
+                claimed_at: ago(3),
+                expires: ago(1),
+            });
+        },
+        "....",
+    ),
+    (
+        Guard::NobodyElseIsActing,
+        "the routes are not what was settled",
+        |w, _| w.state.settled.as_mut().unwrap().routes = dials(&[0, 0, 100]),
+        " BBB",
+    ),
+    (
+        Guard::NobodyElseIsActing,
+        "an opposite request may still land",
+        |w, b| {
+            let opposite = if b == Basis::Failback {
+                plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200))
+            } else {
+                plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200))
+            };
+            w.state.abandoned = vec![Abandoned {
+                plan: opposite,
+                at: ago(119),
+            }];
+        },
+        "BBBB",
+    ),
+    (
+        Guard::NobodyElseIsActing,
+        "long since an opposite request",
+        |w, b| {
+            let opposite = if b == Basis::Failback {
+                plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200))
+            } else {
+                plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200))
+            };
+            w.state.abandoned = vec![Abandoned {
+                plan: opposite,
+                at: ago(120),
+            }];
+        },
+        "....",
+    ),
+    (
+        Guard::NobodyElseIsActing,
+        "the same request may still land",
+        |w, b| {
+            let same = if b == Basis::Failback {
+                plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200))
+            } else {
+                plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200))
+            };
+            w.state.abandoned = vec![Abandoned {
+                plan: same,
+                at: ago(5),
+            }];
+        },
+        "....",
+    ),
+];
+
+/// Everything that may be overridden, and the guard itself, which may not count.
+fn force_and(guard: Guard) -> Vec<Guard> {
+    Guard::overridable().chain([guard]).collect()
+}
+
+#[test]
+fn undisturbed_worlds_act() {
+    for basis in Basis::ALL {
+        let decision = basis.ask(&basis.world(), &[]);
+        acts(&decision);
+        for line in &assessed(&decision).plan.guards {
+            assert_eq!(line.verdict, GuardVerdict::Pass, "{basis:?}: {line:?}");
+            assert!(!line.overridden);
+        }
+        assert_eq!(assessed(&decision).plan.guards.len(), Guard::ALL.len());
+    }
+}
+
+#[test]
+fn each_guard_stops_what_the_table_says() {
+    for (guard, what, disturb, columns) in TABLE {
+        for (basis, expected) in Basis::ALL.into_iter().zip(columns.chars()) {
+            let mut world = basis.world();
+            disturb(&mut world, basis);
+            let decision = basis.ask(&world, &[]);
+            let case = format!("{guard}, {what}, {basis:?}: {decision:?}");
+            match expected {
+                '.' => assert!(matches!(decision, Decision::Act(_)), "{case}"),
+                'B' => {
+                    let Decision::Blocked(assessment) = &decision else {
+                        panic!("{case}")
+                    };
+                    assert_eq!(assessment.blocking, BTreeSet::from([*guard]), "{case}");
+                    assert_ne!(
+                        report(&decision, *guard).verdict,
+                        GuardVerdict::Pass,
+                        "{case}"
+                    );
+                    let named = assessment.explanation.contains(guard.as_str());
+                    assert!(named, "the explanation does not name it: {case}");
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn operators_override_what_may_be_overridden_and_nothing_else() {
+    for (guard, what, disturb, columns) in TABLE {
+        for (basis, expected) in Basis::ALL.into_iter().zip(columns.chars()) {
+            if expected != 'B' || basis == Basis::Automatic {
+                continue;
+            }
+            let mut world = basis.world();
+            disturb(&mut world, basis);
+            let case = format!("{guard}, {what}, {basis:?}");
+            if !guard.may_be_overridden() {
+                let decision = basis.ask(&world, &force_and(*guard));
+                assert_eq!(blocks(&decision), BTreeSet::from([*guard]), "{case}");
+                assert!(!report(&decision, *guard).overridden, "{case}");
+                continue;
+            }
+            let decision = basis.ask(&world, &[*guard]);
+            acts(&decision);
+            for line in &assessed(&decision).plan.guards {
+                assert_eq!(line.overridden, line.guard == *guard, "{case}: {line:?}");
+            }
+            assert_ne!(
+                report(&decision, *guard).verdict,
+                GuardVerdict::Pass,
+                "{case}"
+            );
+            assert!(decision.explanation().contains("overridden"), "{case}");
+            if *guard != Guard::NotOnHold {
+                world.state.hold = hold();
+                let decision = basis.ask(&world, &[*guard]);
+                assert_eq!(
+                    blocks(&decision),
+                    BTreeSet::from([Guard::NotOnHold]),
+                    "{case}"
+                );
+            }
+        }
+    }
+}
+
+/// An unneeded override is not reported: nothing was overridden.
+#[test]
+fn an_override_that_was_not_needed_is_not_claimed() {
+    for basis in [Basis::OperatorFailover, Basis::Switchover, Basis::Failback] {
+        let everything: Vec<Guard> = Guard::overridable().collect();
+        let decision = basis.ask(&basis.world(), &everything);
+        acts(&decision);
+        assert!(
+            assessed(&decision)
+                .plan
+                .guards
+                .iter()
+                .all(|line| !line.overridden)
+        );
+    }
+}
+
+/// A guard without a say passes with `-`, whatever the world looks like.
+#[test]
+fn guards_that_do_not_apply_say_so() {
+    let without = [
+        (Basis::Automatic, vec![Guard::Drained]),
+        (
+            Basis::OperatorFailover,
+            vec![
+                Guard::TriggerIsFresh,
+                Guard::TriggerNotSuppressed,
+                Guard::ModeAllows,
+                Guard::EvidenceAgrees,
+                Guard::Drained,
+                Guard::Cooldown,
+                Guard::DailyBudget,
+            ],
+        ),
+        (
+            Basis::Switchover,
+            vec![
+                Guard::TriggerIsFresh,
+                Guard::TriggerNotSuppressed,
+                Guard::ModeAllows,
+                Guard::Drained,
+                Guard::Cooldown,
+                Guard::DailyBudget,
+            ],
+        ),
+        (
+            Basis::Failback,
+            vec![
+                Guard::TriggerIsFresh,
+                Guard::TriggerNotSuppressed,
+                Guard::ModeAllows,
+                Guard::Cooldown,
+                Guard::DailyBudget,
+            ],
+        ),
+    ];
+    for (basis, without) in without {
+        let mut world = basis.world();
+        world.set(&[(
+            "MODE",
+            if basis == Basis::Automatic {
+                "automatic"
+            } else {
+                "observe"
+            },
+        )]);
+        let decision = basis.ask(&world, &[]);
+        for guard in Guard::ALL {
+            let line = report(&decision, guard);
+            assert_eq!(
+                line.detail == "-",
+                without.contains(&guard),
+                "{basis:?}: {line:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_mode_limits_the_machine_only() {
+    for (mode, approved, expected) in [
+        ("observe", false, "WouldAct"),
+        ("approve", false, "NeedsApproval"),
+        ("approve", true, "Act"),
+        ("automatic", false, "Act"),
+    ] {
+        let mut world = Basis::Automatic.world();
+        world.set(&[("MODE", mode)]);
+        let decision = world.ask(Wish::Triggers { approved });
+        let name = format!("{decision:?}");
+        assert!(
+            name.starts_with(expected),
+            "{mode}, approved {approved}: {name}"
+        );
+        // Another obstacle makes it a block, and the mode is still named.
+        world.state.hold = hold();
+        let mut both = BTreeSet::from([Guard::NotOnHold]);
+        if expected != "Act" {
+            both.insert(Guard::ModeAllows);
+        }
+        assert_eq!(blocks(&world.ask(Wish::Triggers { approved })), both);
+    }
+    for basis in [Basis::OperatorFailover, Basis::Switchover, Basis::Failback] {
+        let mut world = basis.world();
+        world.set(&[("MODE", "observe"), ("FAILBACK", "manual")]);
+        acts(&basis.ask(&world, &[]));
+    }
+}
+
+/// The machine does not compete with whoever is at the routes: it waits.
+#[test]
+fn another_claim_makes_the_machine_wait() {
+    let mut world = Basis::Automatic.world();
+    world.state.claim = Some(Claim {
+        request_id: "another".to_owned(),
+        plan: plan(&[100, 0, 0], &[0, 0, 100], Actor::Automatic, ago(3)),
+        claimed_at: ago(3),
+        expires: later(40),
+    });
+    assert!(matches!(world.tick(), Decision::NoChange { .. }));
+    world.state.claim.as_mut().unwrap().request_id = "request-1".to_owned();
+    acts(&world.tick());
+}
+
+/// A home that is not good is neither a healthy target nor a stable home.
+#[test]
+fn a_sick_home_blocks_the_way_back_twice() {
+    for (verdict, reported) in [
+        (Verdict::Bad, GuardVerdict::Block),
+        (Verdict::Throttled, GuardVerdict::Unknown),
+        (Verdict::Misconfigured, GuardVerdict::Unknown),
+        (Verdict::Unknown, GuardVerdict::Unknown),
+    ] {
+        let mut world = Basis::Failback.world();
+        world.health(A, verdict, 5);
+        let decision = Basis::Failback.ask(&world, &[]);
+        let both = BTreeSet::from([Guard::EvidenceAgrees, Guard::TargetIsHealthy]);
+        assert_eq!(blocks(&decision), both, "{verdict:?}");
+        assert_eq!(report(&decision, Guard::EvidenceAgrees).verdict, reported);
+        acts(&Basis::Failback.ask(&world, &[Guard::EvidenceAgrees, Guard::TargetIsHealthy]));
+    }
+}
+
+/// No evidence, evidence that is too old, and a sick observer are the same: nothing is known.
+#[test]
+fn without_evidence_nothing_moves_unless_a_person_insists() {
+    let blind: [(&str, Disturb); 3] = [
+        ("none", |w, _| w.evidence = None),
+        ("too old", |w, _| {
+            w.evidence.as_mut().unwrap().observed_at = ago(91)
+        }),
+        ("sick observer", |w, _| {
+            w.evidence.as_mut().unwrap().observer = Observer::Sick {
+                reason: "own credentials or clock".to_owned(),
+            };
+        }),
+    ];
+    for (what, disturb) in blind {
+        for basis in Basis::ALL {
+            let mut world = basis.world();
+            disturb(&mut world, basis);
+            let decision = basis.ask(&world, &[]);
+            let blocking = blocks(&decision);
+            assert!(
+                blocking.contains(&Guard::TargetIsHealthy),
+                "{what}, {basis:?}"
+            );
+            let line = report(&decision, Guard::TargetIsHealthy);
+            assert_eq!(line.verdict, GuardVerdict::Unknown, "{what}, {basis:?}");
+            if basis == Basis::Automatic {
+                assert!(blocking.contains(&Guard::EvidenceAgrees), "{what}");
+            } else {
+                let everything: Vec<Guard> = Guard::overridable().collect();
+                acts(&basis.ask(&world, &everything));
+            }
+        }
+    }
+    let mut world = Basis::Automatic.world();
+    world.evidence.as_mut().unwrap().observed_at = ago(90);
+    acts(&world.tick());
+}
+
+/// What is not known is no obstacle for a failover, and people are told.
+#[test]
+fn unknown_loss_and_drift_are_announced() {
+    for basis in [Basis::Automatic, Basis::OperatorFailover] {
+        let mut world = basis.world();
+        world.drift = Drift::Unknown;
+        exposure(&mut world, &[B, C], None);
+        let decision = basis.ask(&world, &[]);
+        acts(&decision);
+        for guard in [Guard::TargetNotDrifted, Guard::LossIsAcceptable] {
+            assert_eq!(report(&decision, guard).verdict, GuardVerdict::Unknown);
+            assert!(
+                decision.explanation().contains(guard.as_str()),
+                "{}",
+                decision.explanation()
+            );
+        }
+    }
+}
+
+/// The guards about the routes themselves, where one situation offends several.
+#[test]
+fn impossible_wishes_name_what_is_wrong() {
+    let hard = [
+        Guard::RegionIsMember,
+        Guard::RegionIsActive,
+        Guard::TargetExists,
+        Guard::NobodyElseIsActing,
+        Guard::AtLeastOneActive,
+    ];
+    let cases: [(&str, &[i32], &[&str], &[&str], &[Guard]); 6] = [
+        (
+            "a target that is no member",
+            &[100, 0],
+            &[A],
+            &["sa-east-1"],
+            &[Guard::RegionIsMember],
+        ),
+        (
+            "a source that is no member",
+            &[100, 0],
+            &["sa-east-1"],
+            &[B],
+            &[Guard::RegionIsMember, Guard::RegionIsActive],
+        ),
+        (
+            "a source that is passive",
+            &[100, 0, 0],
+            &[B],
+            &[C],
+            &[Guard::RegionIsActive],
+        ),
+        (
+            "a source at 50",
+            &[100, 50, 0],
+            &[B],
+            &[C],
+            &[Guard::RegionIsActive],
+        ),
+        (
+            "no target at all",
+            &[100, 50],
+            &[A],
+            &[],
+            &[Guard::TargetExists, Guard::AtLeastOneActive],
+        ),
+        (
+            "everybody is left",
+            &[100, 100],
+            &[A, B],
+            &[],
+            &[Guard::TargetExists, Guard::AtLeastOneActive],
+        ),
+    ];
+    for (what, active, from, to, expected) in cases {
+        let world = World::quiet(active);
+        for overrides in [vec![], Guard::ALL.to_vec()] {
+            let decision = world.ask(Wish::Failover(order(from, to, &overrides)));
+            let named: BTreeSet<Guard> = blocks(&decision)
+                .into_iter()
+                .filter(|guard| hard.contains(guard))
+                .collect();
+            let expected: BTreeSet<Guard> = expected.iter().copied().collect();
+            let without_target = to == ["sa-east-1"];
+            assert!(named.is_superset(&expected), "{what}: {named:?}");
+            assert!(
+                named
+                    .difference(&expected)
+                    .all(|guard| without_target && *guard == Guard::AtLeastOneActive),
+                "{what}: {named:?}"
+            );
+        }
+    }
+    // A dial that AWS does not define is nobody's to touch.
+    let mut world = World::quiet(&[100, 0, 50]);
+    world.outage(A);
+    assert_eq!(
+        acts(&world.tick()).dial(&region(C)),
+        Some(Dial::Undefined(50))
+    );
+}
