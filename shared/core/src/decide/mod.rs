@@ -306,6 +306,9 @@ impl Context<'_> {
             .collect();
         if from.is_empty() {
             from = triggered;
+        } else if from.iter().any(|region| self.silence(region).is_none()) {
+            // A person's word about one member holds back no other.
+            from.retain(|region| self.silence(region).is_none());
         }
         let basis = Basis::Automatic { approved };
         let stays = |from: &BTreeSet<Region>| -> BTreeSet<Region> {
@@ -323,25 +326,47 @@ impl Context<'_> {
         from.extend(
             active
                 .iter()
-                .filter(|region| self.verdict(region) == Verdict::Bad)
+                .filter(|region| {
+                    self.verdict(region) == Verdict::Bad && self.silence(region).is_none()
+                })
                 .cloned(),
         );
         let rest = stays(&from);
         self.choose(basis, &from, &rest)
     }
 
-    /// Picks the target among the passive members: the first in order of preference that no
-    /// guard refuses, members with an open trigger of their own last.
-    fn choose(&self, basis: Basis, from: &BTreeSet<Region>, rest: &BTreeSet<Region>) -> Decision {
-        let mut candidates: Vec<&Region> = self
-            .settings
+    /// The passive members that are not to be left, in order of preference.
+    fn candidates(&self, from: &BTreeSet<Region>) -> Vec<&Region> {
+        self.settings
             .members
             .regions()
             .filter(|region| {
                 !from.contains(*region)
                     && self.observation.routes.dial(region) == Some(Dial::Passive)
             })
-            .collect();
+            .collect()
+    }
+
+    /// What an operator who names no Region wants to leave: of several active members the bad
+    /// ones, else those that are not good, else all.
+    fn ailing(&self, active: &BTreeSet<Region>) -> BTreeSet<Region> {
+        let some = |ails: fn(Verdict) -> bool| -> Option<BTreeSet<Region>> {
+            let ailing: BTreeSet<Region> = active
+                .iter()
+                .filter(|region| ails(self.verdict(region)))
+                .cloned()
+                .collect();
+            (!ailing.is_empty()).then_some(ailing)
+        };
+        some(|verdict| verdict == Verdict::Bad)
+            .or_else(|| some(|verdict| verdict != Verdict::Good))
+            .unwrap_or_else(|| active.clone())
+    }
+
+    /// Picks the target among the passive members: the first in order of preference that no
+    /// guard refuses, members with an open trigger of their own last.
+    fn choose(&self, basis: Basis, from: &BTreeSet<Region>, rest: &BTreeSet<Region>) -> Decision {
+        let mut candidates = self.candidates(from);
         candidates.sort_by_key(|region| {
             (
                 self.verdict(region) != Verdict::Good,
@@ -362,33 +387,49 @@ impl Context<'_> {
                 )
             })
             .collect();
-        let best = assessed
-            .iter()
-            .position(|assessment| {
-                assessment
-                    .blocking
-                    .is_subset(&BTreeSet::from([Guard::ModeAllows]))
-            })
-            .unwrap_or(0);
-        let chosen = assessed.into_iter().nth(best).unwrap_or_else(|| {
-            self.assess(
-                basis,
-                &Move {
-                    from: from.clone(),
-                    to: rest.clone(),
-                },
-            )
+        let fitting = assessed.iter().position(|assessment| {
+            assessment
+                .blocking
+                .is_subset(&BTreeSet::from([Guard::ModeAllows]))
         });
-        self.rule(basis, chosen)
+        let others = match (fitting, assessed.split_first()) {
+            (None, Some((first, others))) => text::others(first, others),
+            _ => None,
+        };
+        let chosen = assessed
+            .into_iter()
+            .nth(fitting.unwrap_or(0))
+            .unwrap_or_else(|| {
+                self.assess(
+                    basis,
+                    &Move {
+                        from: from.clone(),
+                        to: rest.clone(),
+                    },
+                )
+            });
+        let explanation = match others {
+            None => chosen.explanation,
+            Some(others) => format!("{} {others}", chosen.explanation),
+        };
+        self.rule(
+            basis,
+            Assessment {
+                explanation,
+                ..chosen
+            },
+        )
     }
 
     /// An operator's failover or switchover.
     fn decide_order(&self, order: &Order) -> Decision {
         let active = self.observation.routes.active();
-        let from: BTreeSet<Region> = if order.from.is_empty() {
-            active.difference(&order.to).cloned().collect()
-        } else {
+        let from: BTreeSet<Region> = if !order.from.is_empty() {
             order.from.clone()
+        } else if order.to.is_empty() {
+            self.ailing(&active)
+        } else {
+            active.difference(&order.to).cloned().collect()
         };
         let planned = !from.is_empty()
             && from
@@ -401,10 +442,15 @@ impl Context<'_> {
         };
         let rest: BTreeSet<Region> = active.difference(&from).cloned().collect();
         if order.to.is_empty() {
-            if !rest.is_empty() {
-                return self.rule(basis, self.assess(basis, &Move { from, to: rest }));
-            }
-            return self.choose(basis, &from, &rest);
+            // Somebody begins to serve only if nobody healthy goes on, and somebody healthy is there.
+            let good = |region: &Region| self.verdict(region) == Verdict::Good;
+            let begins = rest.is_empty()
+                || !rest.iter().any(good) && self.candidates(&from).into_iter().any(good);
+            return if begins {
+                self.choose(basis, &from, &rest)
+            } else {
+                self.rule(basis, self.assess(basis, &Move { from, to: rest }))
+            };
         }
         let to: BTreeSet<Region> = rest.union(&order.to).cloned().collect();
         if from.is_empty() && to == active {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::Context;
+use super::{Assessment, Context};
 use crate::guard::{Guard, GuardVerdict};
 use crate::names::Region;
 use crate::state::{Kind, Plan};
@@ -73,4 +73,42 @@ pub(super) fn explain(plan: &Plan, blocking: &BTreeSet<Guard>, context: &Context
     }
     sentences.push(format!("Routes: {}.", context.observation.routes));
     sentences.join(" ")
+}
+
+/// Why no other candidate can take over, member by member; nothing where something else than
+/// the candidate stands in the way.
+pub(super) fn others(first: &Assessment, others: &[Assessment]) -> Option<String> {
+    let about_the_target = [
+        Guard::TargetIsHealthy,
+        Guard::TargetNotDrifted,
+        Guard::LossIsAcceptable,
+        Guard::Cooldown,
+        Guard::RegionIsMember,
+        Guard::NobodyElseIsActing,
+    ];
+    if !about_the_target
+        .iter()
+        .any(|guard| first.blocking.contains(guard))
+    {
+        return None;
+    }
+    let lines: Vec<String> = others
+        .iter()
+        .map(|other| {
+            let reasons: Vec<String> = other
+                .plan
+                .guards
+                .iter()
+                .filter(|report| {
+                    about_the_target.contains(&report.guard)
+                        && other.blocking.contains(&report.guard)
+                })
+                .map(|report| format!("{}: {}", report.guard, report.detail))
+                .collect();
+            let active = other.plan.before.active();
+            let names = list(&other.plan.to.difference(&active).cloned().collect());
+            format!("{names} ({})", reasons.join("; "))
+        })
+        .collect();
+    (!lines.is_empty()).then(|| format!("Nor can another member take over: {}.", lines.join("; ")))
 }

@@ -96,7 +96,7 @@ impl Context<'_> {
             Guard::DailyBudget => self.daily_budget(),
             Guard::RegionIsMember => self.region_is_member(wanted),
             Guard::RegionIsActive => self.region_is_active(wanted),
-            Guard::TargetExists => routes::target_exists(wanted),
+            Guard::TargetExists => self.target_exists(wanted),
             Guard::NobodyElseIsActing => self.nobody_else_is_acting(after),
             Guard::AtLeastOneActive => routes::at_least_one_active(after),
         };

@@ -57,6 +57,28 @@ impl Context<'_> {
         ))
     }
 
+    /// Somebody has to serve; an undefined dial is nobody's to touch, and people are told of it.
+    pub(super) fn target_exists(&self, wanted: &Move) -> Says {
+        if !wanted.to.is_empty() {
+            return pass(format!("{} would serve", text::list(&wanted.to)));
+        }
+        let undefined = self
+            .observation
+            .routes
+            .iter()
+            .filter_map(|route| match route.dial {
+                Dial::Undefined(dial) => Some(format!(
+                    "; the dial of {} is {dial}, which AWS does not define: set it to 0 or 100 by hand",
+                    route.region
+                )),
+                Dial::Passive | Dial::Active => None,
+            });
+        block(format!(
+            "no member is left to serve from{}",
+            undefined.collect::<String>()
+        ))
+    }
+
     /// Whoever is changing the routes right now, or may be: nothing is decided until that is over.
     pub(in crate::decide) fn others_are_acting(&self) -> Option<String> {
         if let Some(claim) = self.state.foreign_claim(&self.request.id, self.now) {
@@ -114,13 +136,5 @@ pub(super) fn at_least_one_active(after: &Routes) -> Says {
             "active afterwards: {}",
             text::list(&after.active())
         ))
-    }
-}
-
-pub(super) fn target_exists(wanted: &Move) -> Says {
-    if wanted.to.is_empty() {
-        block("no member is left to serve from")
-    } else {
-        pass(format!("{} would serve", text::list(&wanted.to)))
     }
 }

@@ -6,7 +6,7 @@ use super::{Says, block, pass, seconds};
 use crate::decide::{Basis, Context, Move, text};
 use crate::names::Region;
 use crate::settings::Mode;
-use crate::state::Trigger;
+use crate::state::{Source, Trigger};
 
 impl Context<'_> {
     /// The Regions to leave that have triggers; a member that goes because nobody healthy stays has none.
@@ -53,50 +53,46 @@ impl Context<'_> {
         pass(format!("{}, limit {limit}", newest.join("; ")))
     }
 
-    /// A person's silence is respected: muted and suppressed alarms, and a member that somebody
-    /// made active although it was bad. Our own evidence never outvotes a silenced alarm.
-    pub(super) fn trigger_not_suppressed(&self, wanted: &Move) -> Says {
-        for (region, triggers) in self.triggered(wanted) {
-            if let Some(since) = self.state.accepted.get(region) {
-                return block(format!(
-                    "a person made {region} active at {} although it was bad; acknowledge the incident to let it be left automatically",
-                    text::clock(*since)
-                ));
-            }
-            let quiet = |trigger: &Trigger| {
-                trigger
-                    .quiet
-                    .clone()
-                    .filter(|quiet| quiet.is_active(self.now))
-            };
-            let alarms: Vec<&&Trigger> = triggers
-                .iter()
-                .filter(|trigger| trigger.source != crate::state::Source::Evidence)
-                .collect();
-            let speaking = if alarms.is_empty() {
-                true
-            } else {
-                alarms.iter().any(|trigger| quiet(trigger).is_none())
-            };
-            if !speaking {
-                let silenced: Vec<String> = alarms
-                    .iter()
-                    .filter_map(|trigger| {
-                        let quiet = quiet(trigger)?;
-                        let until = quiet.until.map_or_else(
-                            || "until further notice".to_owned(),
-                            |until| format!("until {}", text::clock(until)),
-                        );
-                        Some(format!(
-                            "{} is silenced by {} {until}",
-                            trigger.source, quiet.by
-                        ))
-                    })
-                    .collect();
-                return block(silenced.join("; "));
-            }
+    /// Why nothing may move away from this Region automatically, if a person wants it so: its
+    /// alarms are muted or suppressed, or somebody made it active although it was bad. Our own
+    /// evidence never outvotes a silenced alarm.
+    pub(in crate::decide) fn silence(&self, region: &Region) -> Option<String> {
+        if let Some(since) = self.state.accepted.get(region) {
+            return Some(format!(
+                "a person made {region} active at {} although it was bad; acknowledge the incident to let it be left automatically",
+                text::clock(*since)
+            ));
         }
-        pass("no trigger is muted or suppressed")
+        let mut silenced = Vec::new();
+        for trigger in self.triggers(region) {
+            if trigger.source == Source::Evidence {
+                continue;
+            }
+            let quiet = trigger.quiet.as_ref();
+            let quiet = quiet.filter(|quiet| quiet.is_active(self.now))?;
+            let until = quiet.until.map_or_else(
+                || "until further notice".to_owned(),
+                |until| format!("until {}", text::clock(until)),
+            );
+            silenced.push(format!(
+                "{} is silenced by {} {until}",
+                trigger.source, quiet.by
+            ));
+        }
+        (!silenced.is_empty()).then(|| silenced.join("; "))
+    }
+
+    pub(super) fn trigger_not_suppressed(&self, wanted: &Move) -> Says {
+        let silences: Vec<String> = wanted
+            .from
+            .iter()
+            .filter_map(|region| self.silence(region))
+            .collect();
+        if silences.is_empty() {
+            pass("no trigger is muted or suppressed")
+        } else {
+            block(silences.join("; "))
+        }
     }
 
     pub(super) fn mode_allows(&self, basis: Basis) -> Says {
