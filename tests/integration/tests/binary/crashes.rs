@@ -1,0 +1,104 @@
+//! Killed at any point and repeated: the end is the same as without.
+
+use std::time::Duration;
+
+use integration::{AWAY, Stage, assert_announced, assert_log, command, pause};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::start;
+
+/// Points at which a process is killed, besides the first request and the last.
+const POINTS: usize = 10;
+
+/// When a process is killed, counted from the start of the invocation.
+#[derive(Debug, Clone, Copy)]
+enum Point {
+    /// When the world has seen this many requests: before the last of them is answered.
+    Requests(usize),
+    /// After this time.
+    Millis(u64),
+}
+
+/// What an invocation without a crash sends.
+async fn undisturbed() -> usize {
+    let stage = Stage::set(40).await;
+    let mut function = start(&stage, &[]).await;
+    let event = stage.outage().await.eventbridge_json.unwrap();
+    let answer = function.answer(command(&event, "alarm-1")).await;
+    assert_eq!(answer["outcome"], "failed-over", "{answer:#}");
+    stage.requests()
+}
+
+async fn killed_at(seed: u64, point: Point) {
+    let stage = Stage::set(seed).await;
+    let function = start(&stage, &[]).await;
+    function.api().ready().await;
+    let event = stage.outage().await.eventbridge_json.unwrap();
+
+    let mut outcome = function.begin(command(&event, "alarm-1"));
+    tokio::select! {
+        () = reached(&stage, point) => {}
+        // Faster than the measured run: then the crash comes after the end.
+        _ = &mut outcome => {}
+    }
+    assert_log_but_last(function).await;
+
+    // Lambda starts another environment and repeats the event under the same id.
+    let mut function = start(&stage, &[]).await;
+    let _ = function.invoke(command(&event, "alarm-1")).await;
+    let ticks = stage.tick_until_settled(&mut function).await;
+
+    let story = format!("{point:?}, {ticks} ticks");
+    assert_eq!(stage.active(), [AWAY], "{story}");
+    assert_eq!(stage.changes().len(), 1, "{story}");
+    let state = stage.state().unwrap();
+    let changes = state["changes"].as_array().unwrap();
+    assert_eq!(changes.len(), 1, "{story}: {state:#}");
+    let incident = &state["incident"]["id"];
+    assert_eq!(&changes[0]["incident"], incident, "{story}: {state:#}");
+    let events = assert_announced(&stage);
+    for event in ["submitted", "failed-over"] {
+        assert!(events.contains(event), "{story}: {events:?}");
+    }
+    assert_log(&function.kill().await);
+}
+
+/// A killed process may leave half a line; all before it are whole.
+async fn assert_log_but_last(function: integration::process::Function) {
+    let output = function.kill().await;
+    for line in output.stdout().iter().rev().skip(1) {
+        assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
+    }
+}
+
+async fn reached(stage: &Stage, point: Point) {
+    match point {
+        Point::Millis(millis) => pause(Duration::from_millis(millis)).await,
+        Point::Requests(requests) => {
+            while stage.requests() < requests {
+                pause(Duration::from_millis(1)).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_point_and_repeated_it_ends_as_without() {
+    let requests = undisturbed().await;
+    let mut dice = fastrand::Rng::with_seed(41);
+    let mut points = vec![Point::Requests(1), Point::Requests(requests)];
+    for point in 1..=POINTS {
+        // Spread over the whole invocation, each a little off its place.
+        let place = point * requests / (POINTS + 1);
+        points.push(Point::Requests(place.max(1) + dice.usize(0..2)));
+    }
+    points.extend((0..4).map(|_| Point::Millis(dice.u64(0..2_000))));
+    let mut crashes = JoinSet::new();
+    for (seed, point) in (100..).zip(points) {
+        crashes.spawn(killed_at(seed, point));
+    }
+    while let Some(crash) = crashes.join_next().await {
+        crash.unwrap();
+    }
+}
