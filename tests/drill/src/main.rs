@@ -1,1 +1,128 @@
-fn main() {}
+//! `cargo drill`: rehearses an outage and says what came of it.
+//!
+//! Exit status: 0 if everything held, 1 if an invariant or an expectation was violated, 2 if the
+//! command line makes no sense.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc;
+
+use clap::Parser;
+use drill::document::Document;
+use drill::harness::{self, Options};
+use drill::scenario::Scenario;
+use drill::{invariants, narration, numbers, report, scenarios};
+
+/// Rehearses an outage: the deployed code in a simulated AWS, on virtual time.
+///
+/// The numbers are in seconds since the trouble began: detected_s until the function knew,
+/// dial_moved_s until the routes changed, recovered_s until a client was served again for the first
+/// time, rto_s until all were served for good. rpo_objects were acknowledged and missing at the
+/// new member then; lost_objects are nowhere in the end.
+#[derive(Debug, Parser)]
+#[command(name = "cargo drill", version)]
+struct Arguments {
+    /// What to rehearse; `--list` tells.
+    #[arg(long, value_name = "NAME", default_value = scenarios::DEFAULT, value_parser = find)]
+    scenario: &'static Scenario,
+    /// List the scenarios and end.
+    #[arg(long)]
+    list: bool,
+    /// Varies delays, moments and kinds of failure; the same seed gives the same run.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    json: bool,
+    /// Write a page with the story, a timeline and the numbers.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Print the hash of the full request log and nothing else.
+    #[arg(long, hide = true, conflicts_with = "json")]
+    log_hash: bool,
+}
+
+fn find(name: &str) -> Result<&'static Scenario, String> {
+    scenarios::find(name).ok_or_else(|| {
+        let names: Vec<&str> = scenarios::ALL.iter().map(|one| one.name).collect();
+        format!("there is no such scenario; there are {}", names.join(", "))
+    })
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.list {
+        list();
+        return ExitCode::SUCCESS;
+    }
+    let (scenario, seed) = (arguments.scenario, arguments.seed);
+    let silent = arguments.json || arguments.log_hash;
+    let (history, moments) = if silent && arguments.report.is_none() {
+        (harness::run(scenario, seed, Options::default()), Vec::new())
+    } else {
+        watch(scenario, seed, silent)
+    };
+    let numbers = numbers::measure(&history);
+    let mut violations = invariants::check(&history);
+    violations.extend((scenario.expect)(&history));
+    let document = Document::new(scenario.name, seed, &history, &numbers, &violations);
+
+    if let Some(path) = &arguments.report {
+        let page = report::page(scenario, &document, &history, &numbers, &moments);
+        if let Err(error) = std::fs::write(path, page) {
+            anstream::eprintln!("error: {} cannot be written: {error}", path.display());
+            return ExitCode::from(2);
+        }
+    }
+    if arguments.json {
+        anstream::println!("{}", serde_json::to_string(&document).unwrap_or_default());
+    } else if arguments.log_hash {
+        anstream::println!("{}", history.log_hash);
+    } else {
+        narration::conclude(&history, &numbers, &violations);
+        if let Some(path) = &arguments.report {
+            anstream::println!("\nThe report is in {}.", path.display());
+        }
+        if !violations.is_empty() {
+            anstream::println!(
+                "\nAgain: cargo drill --scenario {} --seed {seed}",
+                scenario.name
+            );
+        }
+    }
+    ExitCode::from(u8::from(!violations.is_empty()))
+}
+
+fn list() {
+    for scenario in scenarios::ALL {
+        let mut lines = scenario.story.lines();
+        anstream::println!("{:<22}{}", scenario.name, lines.next().unwrap_or_default());
+        for line in lines {
+            anstream::println!("{:<22}{line}", "");
+        }
+    }
+}
+
+/// Runs in a thread of its own and shows, or only keeps, what is to be seen.
+fn watch(
+    scenario: &'static Scenario,
+    seed: u64,
+    silent: bool,
+) -> (drill::history::History, Vec<harness::Moment>) {
+    let (sender, receiver) = mpsc::channel();
+    let options = Options {
+        watcher: Some(sender),
+        ..Options::default()
+    };
+    if !silent {
+        narration::introduce(scenario, seed);
+    }
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| harness::run(scenario, seed, options));
+        let moments = narration::follow(&receiver, silent);
+        match run.join() {
+            Ok(history) => (history, moments),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}

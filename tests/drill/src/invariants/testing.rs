@@ -1,0 +1,329 @@
+//! Hand-made histories: a quiet world of two members in which tests let things happen.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sentinel_core::announce::{Announcement, Event, Severity};
+use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, MemberEvidence, Observer, Verdict};
+use sentinel_core::guard::{Guard, GuardReport, GuardVerdict};
+use sentinel_core::names::{MrapArn, Region};
+use sentinel_core::routes::{Dial, Route as CoreRoute, Routes};
+use sentinel_core::settings::Thresholds;
+use sentinel_core::state::{Actor as By, Change, Claim, Kind, Plan, State};
+use serde_json::{Value, json};
+use simulator::SimTime;
+use simulator::truth::{Actor, Published, Route, RouteChange};
+
+use crate::history::{Acknowledged, Cause, Ending, Held, History, Invocation, Line, Probe};
+use crate::mrap_arn;
+use crate::scenario::Stage;
+
+pub(crate) const USE1: &str = "us-east-1";
+pub(crate) const EUW1: &str = "eu-west-1";
+
+/// A history under construction. Moments are whole seconds since the start.
+pub(crate) struct Story {
+    pub(crate) history: History,
+    /// The guard that an operator overrode in the moves that follow.
+    pub(crate) overridden: Option<Guard>,
+    moves: u64,
+}
+
+fn bucket(region: &str) -> &'static str {
+    if region == USE1 {
+        "app-use1"
+    } else {
+        "app-euw1"
+    }
+}
+
+fn name(region: &str) -> Region {
+    region.parse().unwrap()
+}
+
+fn routes_to(active: &str) -> Routes {
+    let route = |region: &str| CoreRoute {
+        bucket: bucket(region).parse().unwrap(),
+        region: name(region),
+        dial: if region == active {
+            Dial::Active
+        } else {
+            Dial::Passive
+        },
+    };
+    Routes::from(vec![route(USE1), route(EUW1)])
+}
+
+fn truth(dials: &[(&str, u8)]) -> Vec<Route> {
+    dials
+        .iter()
+        .map(|(region, dial)| Route {
+            bucket: bucket(region).to_owned(),
+            region: (*region).to_owned(),
+            dial: *dial,
+        })
+        .collect()
+}
+
+impl Story {
+    pub(crate) fn new() -> Self {
+        let start = truth(&[(USE1, 100), (EUW1, 0)]);
+        let history = History {
+            stage: Stage::default(),
+            epoch: "2026-11-20T16:00:00Z".parse().unwrap(),
+            end: SimTime::from_secs(30_000),
+            thresholds: Thresholds::default(),
+            routes: vec![RouteChange {
+                at: SimTime::ZERO,
+                by: Actor::Start,
+                before: start.clone(),
+                after: start,
+                effective: BTreeMap::new(),
+            }],
+            submissions: BTreeMap::new(),
+            states: Vec::new(),
+            published: Vec::new(),
+            outages: Vec::new(),
+            invocations: Vec::new(),
+            lines: Vec::new(),
+            probes: Vec::new(),
+            requests: Vec::new(),
+            acknowledged: Vec::new(),
+            data: BTreeMap::new(),
+            current: BTreeMap::new(),
+            log_hash: String::new(),
+        };
+        Self {
+            history,
+            overridden: None,
+            moves: 0,
+        }
+    }
+
+    fn calendar(&self, at: u64) -> Timestamp {
+        self.history.calendar(SimTime::from_secs(at))
+    }
+
+    /// The latest state, to be written anew.
+    fn state(&self, at: u64) -> State {
+        let mrap: MrapArn = mrap_arn().parse().unwrap();
+        let last = self.history.states.last();
+        last.map_or_else(
+            || State::first(mrap, self.calendar(at)),
+            |(_, state)| state.clone(),
+        )
+    }
+
+    fn write(&mut self, at: u64, state: State) {
+        self.history.states.push((SimTime::from_secs(at), state));
+    }
+
+    pub(crate) fn sees(&mut self, at: u64, members: &[(&str, Verdict)]) {
+        let members: Vec<_> = members
+            .iter()
+            .map(|(region, verdict)| (*region, *verdict, at))
+            .collect();
+        self.sees_since(at, &members);
+    }
+
+    /// The function writes down evidence: verdicts and since when.
+    pub(crate) fn sees_since(&mut self, at: u64, members: &[(&str, Verdict, u64)]) {
+        let mut state = self.state(at);
+        let member = |(region, verdict, since): &(&str, Verdict, u64)| MemberEvidence {
+            region: name(region),
+            verdict: *verdict,
+            detail: String::new(),
+            since: self.calendar(*since),
+            last_write: None,
+            seen: BTreeMap::new(),
+        };
+        state.evidence = Some(Evidence {
+            schema: EVIDENCE_SCHEMA,
+            observed_at: self.calendar(at),
+            observer: Observer::Well,
+            vantage_points: 1,
+            members: members.iter().map(member).collect(),
+        });
+        self.write(at, state);
+    }
+
+    pub(crate) fn routes(&mut self, at: u64, label: &str, dials: &[(&str, u8)]) -> u64 {
+        self.moves += 1;
+        self.history.routes.push(RouteChange {
+            at: SimTime::from_secs(at),
+            by: Actor::Client {
+                label: label.to_owned(),
+                seq: self.moves,
+            },
+            before: self.history.routes.last().unwrap().after.clone(),
+            after: truth(dials),
+            effective: BTreeMap::new(),
+        });
+        self.moves
+    }
+
+    fn plan(&self, at: u64, from: &str, to: &str) -> Plan {
+        let report = |guard: Guard| GuardReport {
+            guard,
+            verdict: GuardVerdict::Block,
+            detail: String::new(),
+            overridden: true,
+        };
+        Plan {
+            decision: format!("d{}", self.moves + 1),
+            incident: "i".to_owned(),
+            kind: Kind::Failover,
+            by: By::Automatic,
+            from: [name(from)].into(),
+            to: [name(to)].into(),
+            before: routes_to(from),
+            after: routes_to(to),
+            reason: String::new(),
+            guards: self.overridden.map(report).into_iter().collect(),
+            asked_at: self.calendar(at),
+        }
+    }
+
+    /// The machine claims and makes a change.
+    pub(crate) fn moves(&mut self, at: u64, from: &str, to: &str) {
+        let mut state = self.state(at);
+        let request_id = format!("r{}", self.moves + 1);
+        state.claim = Some(Claim {
+            request_id: request_id.clone(),
+            plan: self.plan(at, from, to),
+            claimed_at: self.calendar(at),
+            expires: self.calendar(at + 90),
+        });
+        self.write(at, state.clone());
+        let seq = self.routes(at, "failover-1", &[(from, 0), (to, 100)]);
+        self.history.submissions.insert(seq, request_id);
+        state.claim = None;
+        self.write(at + 1, state);
+    }
+
+    /// A change is recorded in the state document.
+    pub(crate) fn records(&mut self, at: u64, from: &str, to: &str) {
+        let mut state = self.state(at);
+        state.changes.push(Change {
+            at: self.calendar(at),
+            by: By::Automatic,
+            kind: Some(Kind::Failover),
+            incident: Some("i".to_owned()),
+            decision: Some(format!("d{}", self.moves)),
+            from: [name(from)].into(),
+            to: [name(to)].into(),
+            before: routes_to(from),
+            after: routes_to(to),
+            reason: String::new(),
+        });
+        self.write(at, state);
+    }
+
+    /// Somebody in the console makes a change.
+    pub(crate) fn console(&mut self, at: u64, from: &str, to: &str) {
+        self.routes(at, "", &[(from, 0), (to, 100)]);
+        self.history.routes.last_mut().unwrap().by = Actor::Person;
+    }
+
+    pub(crate) fn probe(&mut self, at: u64, region: &str, ok: bool) {
+        self.history.probes.push(Probe {
+            at: SimTime::from_secs(at),
+            region: region.to_owned(),
+            ok,
+        });
+    }
+
+    /// An operator's command is answered.
+    pub(crate) fn operator(&mut self, at: u64, command: &str, outcome: &str) {
+        self.history.invocations.push(Invocation {
+            request_id: format!("{command} at {at}"),
+            attempt: 1,
+            environment: "failover-2".to_owned(),
+            cause: Cause::Operator(command.to_owned()),
+            started: SimTime::from_secs(at),
+            ended: SimTime::from_secs(at + 1),
+            ending: Ending::Answered(json!({"outcome": outcome})),
+            requests: 3,
+            hindered: 0,
+        });
+    }
+
+    pub(crate) fn outbox(&mut self, at: u64, event_id: &str) {
+        let mut state = self.state(at);
+        state.outbox.push(Announcement {
+            event_id: event_id.to_owned(),
+            event: Event::Submitted,
+            severity: Severity::Critical,
+            incident: None,
+            region: USE1.to_owned(),
+            mrap: mrap_arn().parse().unwrap(),
+            subject: String::new(),
+            text: String::new(),
+            body: Value::Null,
+            at: self.calendar(at),
+        });
+        self.write(at, state);
+    }
+
+    pub(crate) fn publishes(&mut self, at: u64, event_id: &str, event: &str, decision: &str) {
+        self.publish(at, event_id, event, &json!({"decision": decision}));
+    }
+
+    pub(crate) fn publishes_block(&mut self, at: u64, event_id: &str, guard: &str) {
+        self.publish(at, event_id, "blocked", &block(guard));
+    }
+
+    fn publish(&mut self, at: u64, event_id: &str, event: &str, document: &Value) {
+        let attributes = [("event_id", event_id), ("event", event)];
+        self.history.published.push(Published {
+            at: SimTime::from_secs(at),
+            client: "failover-1".to_owned(),
+            seq: 0,
+            topic_arn: "topic".to_owned(),
+            message_id: String::new(),
+            subject: Some("CRITICAL: something".to_owned()),
+            message: json!({"default": "", "lambda": document.to_string()}).to_string(),
+            json_structure: true,
+            attributes: attributes.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+        });
+    }
+
+    pub(crate) fn logs_block(&mut self, at: u64, guard: &str) {
+        self.history.lines.push(Line {
+            at: SimTime::from_secs(at),
+            environment: "failover-1".to_owned(),
+            text: block(guard).to_string(),
+        });
+    }
+
+    /// A client is told that a write is safe, and these buckets hold it in the end.
+    pub(crate) fn acknowledges(&mut self, at: u64, key: &str, holders: &[&str]) {
+        self.history.acknowledged.push(Acknowledged {
+            at: SimTime::from_secs(at),
+            key: key.to_owned(),
+            version: "v".to_owned(),
+            bucket: "app-use1".to_owned(),
+        });
+        let held = Held {
+            since: SimTime::from_secs(at),
+            transfers: BTreeMap::new(),
+        };
+        let places = holders
+            .iter()
+            .map(|bucket| ((*bucket).to_owned(), held.clone()))
+            .collect();
+        self.history
+            .data
+            .insert((key.to_owned(), "v".to_owned()), places);
+    }
+}
+
+fn block(guard: &str) -> Value {
+    json!({
+        "outcome": "blocked",
+        "incident": "i",
+        "by": "automatic",
+        "from": [USE1],
+        "guards": [{"guard": guard, "verdict": "block", "detail": ""}],
+    })
+}
