@@ -29,7 +29,7 @@ enum Command {
         /// Seed of every delay and id; overrides that of the world file.
         #[arg(long)]
         seed: Option<u64>,
-        /// Blueprint as JSON; without it two members, a state bucket and two topics.
+        /// Blueprint as JSON, standing at the present unless it names an epoch; without it two members, a state bucket and two topics.
         #[arg(long)]
         world: Option<PathBuf>,
     },
@@ -59,7 +59,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// The world of the file, or a small one that stands at the present.
 fn blueprint(file: Option<&Path>) -> Result<WorldConfig, Box<dyn Error>> {
     match file {
-        Some(path) => Ok(serde_json::from_slice(&std::fs::read(path)?)?),
+        Some(path) => {
+            let mut world: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
+            if let Some(fields) = world.as_object_mut() {
+                fields
+                    .entry("epoch")
+                    .or_insert_with(|| present().to_string().into());
+            }
+            Ok(serde_json::from_value(world)?)
+        }
         None => {
             let mut config = WorldConfig::new(1)
                 .mrap("mfzwi23gnjvgw.mrap")
