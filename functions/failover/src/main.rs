@@ -13,8 +13,10 @@ use serde_json::Value;
 async fn main() -> Result<(), Error> {
     #[expect(clippy::disallowed_methods, reason = "settings are read here, once")]
     let lookup = |name: &str| std::env::var(name).ok();
-    let settings = Settings::from_lookup(lookup)?;
-    let edge = Arc::new(Edge::from_env().await?);
+    // As text: what `main` returns is printed in its Debug form, and a person has to read it.
+    let settings = Settings::from_lookup(lookup).map_err(|error| error.to_string())?;
+    let edge = Edge::from_env().await.map_err(|error| error.to_string())?;
+    let edge = Arc::new(edge);
     let deps = Deps::new(edge, settings);
     let deps = &deps;
     run(service_fn(async |event: LambdaEvent<Value>| {
