@@ -103,6 +103,8 @@ impl ProbeOutcome {
                     Verdict::Throttled
                 }
                 (_, Some(code)) if code.starts_with("KMS.") => Verdict::Misconfigured,
+                // What S3 does not do or does not understand is our request's fault.
+                (501 | 505, _) => Verdict::Misconfigured,
                 (500..=599, _) => Verdict::Bad,
                 _ => Verdict::Misconfigured,
             },
@@ -170,7 +172,7 @@ pub struct MemberEvidence {
     pub detail: String,
     /// Since when every round has given this verdict.
     pub since: Timestamp,
-    /// The last successful canary write: the origin's side of the exposure, frozen while writes fail.
+    /// The last successful canary write: the origin's side of the exposure, frozen while the member is bad.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_write: Option<Timestamp>,
     /// Per member, the origin time of its newest canary that was readable here.
@@ -214,7 +216,8 @@ impl Evidence {
     /// What a new round says, given what was known before.
     ///
     /// A verdict's `since` survives only rounds that follow one another within `gap`: after a
-    /// longer silence nobody knows what happened in between, so the run begins anew.
+    /// longer silence, or while the observer was sick, nobody knows what happened in between, so
+    /// the run begins anew.
     #[must_use]
     pub fn after(previous: Option<&Self>, round: &Round, gap: SignedDuration) -> Self {
         let observer = observer_of(round);
@@ -223,8 +226,10 @@ impl Evidence {
             .iter()
             .map(|seen_now| {
                 let before = previous.and_then(|evidence| evidence.member(&seen_now.region));
-                let continuous = previous
-                    .is_some_and(|evidence| round.at.duration_since(evidence.observed_at) <= gap);
+                let continuous = previous.is_some_and(|evidence| {
+                    evidence.observer == Observer::Well
+                        && round.at.duration_since(evidence.observed_at) <= gap
+                });
                 let (verdict, detail) = verdict_of(seen_now);
                 let mut seen = before.map(|b| b.seen.clone()).unwrap_or_default();
                 for (origin, at) in &seen_now.seen {
@@ -238,7 +243,9 @@ impl Evidence {
                     since: before
                         .filter(|b| continuous && b.verdict == verdict)
                         .map_or(round.at, |b| b.since),
-                    last_write: if seen_now.write == ProbeOutcome::Success {
+                    last_write: if seen_now.write == ProbeOutcome::Success
+                        && verdict != Verdict::Bad
+                    {
                         Some(round.at)
                     } else {
                         before.and_then(|b| b.last_write)

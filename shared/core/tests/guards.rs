@@ -125,456 +125,55 @@ type Disturb = fn(&mut World, Basis);
 
 /// One guard, one disturbance, and per column what comes of it: `B` blocked by exactly this
 /// guard, `.` the change is made all the same, ` ` cannot be brought about in this column.
+#[rustfmt::skip]
 const TABLE: &[(Guard, &str, Disturb, &str)] = &[
-    (
-        Guard::TriggerIsFresh,
-        "one second too old",
-        |w, _| {
-            w.state
-                .triggers
-                .iter_mut()
-                .for_each(|t| t.last_confirmed = ago(121))
-        },
-        "B...",
-    ),
-    (
-        Guard::TriggerIsFresh,
-        "just fresh",
-        |w, _| {
-            w.state
-                .triggers
-                .iter_mut()
-                .for_each(|t| t.last_confirmed = ago(120))
-        },
-        "....",
-    ),
-    (
-        Guard::TriggerIsFresh,
-        "old but confirmed",
-        |w, _| {
-            w.state
-                .triggers
-                .iter_mut()
-                .for_each(|t| t.since = ago(9000))
-        },
-        "....",
-    ),
-    (
-        Guard::TriggerNotSuppressed,
-        "muted for another second",
-        |w, _| silence(w, Some(later(1))),
-        "B...",
-    ),
-    (
-        Guard::TriggerNotSuppressed,
-        "muted until now",
-        |w, _| silence(w, Some(now())),
-        "....",
-    ),
-    (
-        Guard::TriggerNotSuppressed,
-        "muted without an end",
-        |w, _| silence(w, None),
-        "B...",
-    ),
-    (
-        Guard::TriggerNotSuppressed,
-        "silenced, but one alarm speaks",
-        |w, _| {
-            silence(w, None);
-            if !w.state.triggers.is_empty() {
-                w.alarm(A);
-            }
-        },
-        "....",
-    ),
-    (
-        Guard::TriggerNotSuppressed,
-        "chosen by a person while bad",
-        |w, _| {
-            w.state.accepted.insert(region(A), ago(60));
-        },
-        "B...",
-    ),
-    (
-        Guard::EvidenceAgrees,
-        "good, whatever the alarm says",
-        |w, b| {
-            if b == Basis::Automatic {
-                w.health(A, Verdict::Good, 7200);
-            }
-        },
-        "B...",
-    ),
-    (
-        Guard::EvidenceAgrees,
-        "throttled",
-        |w, b| {
-            if b == Basis::Automatic {
-                w.health(A, Verdict::Throttled, 120);
-            }
-        },
-        "B...",
-    ),
-    (
-        Guard::EvidenceAgrees,
-        "misconfigured",
-        |w, b| {
-            if b == Basis::Automatic {
-                w.health(A, Verdict::Misconfigured, 120);
-            }
-        },
-        "B...",
-    ),
-    (
-        Guard::EvidenceAgrees,
-        "home healthy one second too short",
-        |w, _| w.member(A).since = ago(1799),
-        "...B",
-    ),
-    (
-        Guard::EvidenceAgrees,
-        "home healthy just long enough",
-        |w, _| w.member(A).since = ago(1800),
-        "....",
-    ),
-    (
-        Guard::NotOnHold,
-        "held",
-        |w, _| w.state.hold = hold(),
-        "BBBB",
-    ),
-    (
-        Guard::NotOnHold,
-        "held until now",
-        |w, _| {
-            w.state.hold = hold();
-            w.state.hold.as_mut().unwrap().until = Some(now());
-        },
-        "....",
-    ),
-    (
-        Guard::TargetIsHealthy,
-        "bad",
-        |w, b| {
-            b.targets()
-                .iter()
-                .for_each(|t| w.health(t, Verdict::Bad, 5))
-        },
-        "BBB ",
-    ),
-    (
-        Guard::TargetIsHealthy,
-        "throttled",
-        |w, b| {
-            b.targets()
-                .iter()
-                .for_each(|t| w.health(t, Verdict::Throttled, 5))
-        },
-        "BBB ",
-    ),
-    (
-        Guard::TargetIsHealthy,
-        "misconfigured",
-        |w, b| {
-            b.targets()
-                .iter()
-                .for_each(|t| w.health(t, Verdict::Misconfigured, 5))
-        },
-        "BBB ",
-    ),
-    (
-        Guard::TargetIsHealthy,
-        "never probed",
-        |w, b| {
-            b.targets()
-                .iter()
-                .for_each(|t| w.health(t, Verdict::Unknown, 5))
-        },
-        "BBB ",
-    ),
-    (
-        Guard::TargetNotDrifted,
-        "a finding",
-        |w, b| {
-            w.drift = Drift::Known {
-                observed_at: ago(60),
-                findings: b
-                    .targets()
-                    .iter()
-                    .map(|t| (region(t), vec!["no rule towards home".to_owned()]))
-                    .collect(),
-            }
-        },
-        "BBBB",
-    ),
-    (
-        Guard::TargetNotDrifted,
-        "a finding elsewhere",
-        |w, b| {
-            w.drift = Drift::Known {
-                observed_at: ago(60),
-                findings: BTreeMap::from([(
-                    region(if b == Basis::Failback { C } else { A }),
-                    vec!["no metrics".to_owned()],
-                )]),
-            }
-        },
-        "....",
-    ),
-    (
-        Guard::TargetNotDrifted,
-        "unknown",
-        |w, _| w.drift = Drift::Unknown,
-        "..BB",
-    ),
-    (
-        Guard::LossIsAcceptable,
-        "one second too much",
-        |w, b| exposure(w, b.targets(), Some(901)),
-        "BBBB",
-    ),
-    (
-        Guard::LossIsAcceptable,
-        "just acceptable",
-        |w, b| exposure(w, b.targets(), Some(900)),
-        "....",
-    ),
-    (
-        Guard::LossIsAcceptable,
-        "never measured",
-        |w, b| exposure(w, b.targets(), None),
-        "..BB",
-    ),
-    (
-        Guard::Drained,
-        "one operation on its way home",
-        |w, _| {
-            w.pending
-                .get_mut(&(region(B), region(A)))
-                .unwrap()
-                .operations = 1
-        },
-        "...B",
-    ),
-    (
-        Guard::Drained,
-        "no metrics",
-        |w, _| w.pending.clear(),
-        "...B",
-    ),
-    (
-        Guard::Cooldown,
-        "returns within the cooldown",
-        |w, b| {
-            b.targets()
-                .iter()
-                .for_each(|t| left(w, t, Actor::Automatic, 1799, 299))
-        },
-        "B.. ",
-    ),
-    (
-        Guard::Cooldown,
-        "returns after a stranger's change",
-        |w, b| {
-            b.targets()
-                .iter()
-                .for_each(|t| left(w, t, Actor::Outside, 1799, 299))
-        },
-        "B.. ",
-    ),
-    (
-        Guard::Cooldown,
-        "returns after a late landing",
-        |w, b| {
-            b.targets()
-                .iter()
-                .for_each(|t| left(w, t, Actor::LateLanding, 1799, 299))
-        },
-        "B.. ",
-    ),
-    (
-        Guard::Cooldown,
-        "returns to where an operator left",
-        |w, b| {
-            b.targets()
-                .iter()
-                .for_each(|t| left(w, t, Actor::Operator, 1799, 299))
-        },
-        "... ",
-    ),
-    (
-        Guard::Cooldown,
-        "returns early to what recovered long enough",
-        |w, b| {
-            b.targets()
-                .iter()
-                .for_each(|t| left(w, t, Actor::Automatic, 1799, 300))
-        },
-        "... ",
-    ),
-    (
-        Guard::Cooldown,
-        "the cooldown is just over",
-        |w, b| {
-            b.targets()
-                .iter()
-                .for_each(|t| left(w, t, Actor::Automatic, 1800, 299))
-        },
-        "... ",
-    ),
-    (
-        Guard::Cooldown,
-        "acknowledged since",
-        |w, b| {
-            b.targets()
-                .iter()
-                .for_each(|t| left(w, t, Actor::Automatic, 100, 99));
-            w.state.cooldown_ended = Some(ago(100));
-        },
-        "... ",
-    ),
-    (
-        Guard::Cooldown,
-        "acknowledged before",
-        |w, b| {
-            b.targets()
-                .iter()
-                .for_each(|t| left(w, t, Actor::Automatic, 100, 99));
-            w.state.cooldown_ended = Some(ago(101));
-        },
-        "B.. ",
-    ),
-    (
-        Guard::Cooldown,
-        "moves too soon",
-        |w, _| w.changed(Actor::Operator, &[C], &[A], 179),
-        "B...",
-    ),
-    (
-        Guard::Cooldown,
-        "stayed just long enough",
-        |w, _| w.changed(Actor::Operator, &[C], &[A], 180),
-        "....",
-    ),
-    (
-        Guard::DailyBudget,
-        "used up",
-        |w, _| budget(w, [86_399, 60_000, 40_000, 20_000]),
-        "B...",
-    ),
-    (
-        Guard::DailyBudget,
-        "the first is just a day old",
-        |w, _| budget(w, [86_400, 60_000, 40_000, 20_000]),
-        "....",
-    ),
-    (
-        Guard::RegionIsMember,
-        "the routes lead to other buckets",
-        |w, _| {
-            let other: Vec<Route> = w
-                .routes
-                .iter()
-                .map(|r| Route {
-                    bucket: format!("{}-new", r.bucket).parse().unwrap(),
-                    ..r.clone()
-                })
-                .collect();
-            w.routes = other.into();
-            w.state.settled.as_mut().unwrap().routes = w.routes.clone();
-        },
-        "BBBB",
-    ),
-    (
-        Guard::RegionIsActive,
-        "the target's dial is 50",
-        |w, b| match b {
-            Basis::Failback => w.route(&[50, 100, 0]),
-            _ => w.route(&[100, 50, 0]),
-        },
-        ".BBB",
-    ),
-    (
-        Guard::NobodyElseIsActing,
-        "another's claim",
-        |w, _| {
-            w.state.claim = Some(Claim {
-                request_id: "another".to_owned(),
-                plan: plan(&[100, 0, 0], &[0, 0, 100], Actor::Operator, ago(3)),
-                claimed_at: ago(3),
-                expires: now(),
-            });
-        },
-        " BBB",
-    ),
-    (
-        Guard::NobodyElseIsActing,
-        "another's claim, just expired",
-        |w, _| {
-            w.state.claim = Some(Claim {
-                request_id: "another".to_owned(),
-                plan: plan(&[100, 0, 0], &[0, 0, 100], Actor::Operator, ago(3)),
-                claimed_at: ago(3),
-                expires: ago(1),
-            });
-        },
-        "....",
-    ),
-    (
-        Guard::NobodyElseIsActing,
-        "the routes are not what was settled",
-        |w, _| w.state.settled.as_mut().unwrap().routes = dials(&[0, 0, 100]),
-        " BBB",
-    ),
-    (
-        Guard::NobodyElseIsActing,
-        "an opposite request may still land",
-        |w, b| {
-            let opposite = if b == Basis::Failback {
-                plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200))
-            } else {
-                plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200))
-            };
-            w.state.abandoned = vec![Abandoned {
-                plan: opposite,
-                at: ago(119),
-            }];
-        },
-        "BBBB",
-    ),
-    (
-        Guard::NobodyElseIsActing,
-        "long since an opposite request",
-        |w, b| {
-            let opposite = if b == Basis::Failback {
-                plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200))
-            } else {
-                plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200))
-            };
-            w.state.abandoned = vec![Abandoned {
-                plan: opposite,
-                at: ago(120),
-            }];
-        },
-        "....",
-    ),
-    (
-        Guard::NobodyElseIsActing,
-        "the same request may still land",
-        |w, b| {
-            let same = if b == Basis::Failback {
-                plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200))
-            } else {
-                plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200))
-            };
-            w.state.abandoned = vec![Abandoned {
-                plan: same,
-                at: ago(5),
-            }];
-        },
-        "....",
-    ),
+    (Guard::TriggerIsFresh, "one second too old", |w, _| { w.state.triggers.iter_mut().for_each(|t| t.last_confirmed = ago(121)) }, "B..."),
+    (Guard::TriggerIsFresh, "just fresh", |w, _| { w.state.triggers.iter_mut().for_each(|t| t.last_confirmed = ago(120)) }, "...."),
+    (Guard::TriggerIsFresh, "old but confirmed", |w, _| { w.state.triggers.iter_mut().for_each(|t| t.since = ago(9000)) }, "...."),
+    (Guard::TriggerNotSuppressed, "muted for another second", |w, _| silence(w, Some(later(1))), "B..."),
+    (Guard::TriggerNotSuppressed, "muted until now", |w, _| silence(w, Some(now())), "...."),
+    (Guard::TriggerNotSuppressed, "muted without an end", |w, _| silence(w, None), "B..."),
+    (Guard::TriggerNotSuppressed, "silenced, but one alarm speaks", |w, _| { silence(w, None); if !w.state.triggers.is_empty() { w.alarm(A); } }, "...."),
+    (Guard::TriggerNotSuppressed, "chosen by a person while bad", |w, _| { w.state.accepted.insert(region(A), ago(60)); }, "B..."),
+    (Guard::EvidenceAgrees, "good, whatever the alarm says", |w, b| { if b == Basis::Automatic { w.health(A, Verdict::Good, 7200); } }, "B..."),
+    (Guard::EvidenceAgrees, "throttled", |w, b| { if b == Basis::Automatic { w.health(A, Verdict::Throttled, 120); } }, "B..."),
+    (Guard::EvidenceAgrees, "misconfigured", |w, b| { if b == Basis::Automatic { w.health(A, Verdict::Misconfigured, 120); } }, "B..."),
+    (Guard::EvidenceAgrees, "home healthy one second too short", |w, _| w.member(A).since = ago(1799), "...B"),
+    (Guard::EvidenceAgrees, "home healthy just long enough", |w, _| w.member(A).since = ago(1800), "...."),
+    (Guard::NotOnHold, "held", |w, _| w.state.hold = hold(), "BBBB"),
+    (Guard::NotOnHold, "held until now", |w, _| { w.state.hold = hold(); w.state.hold.as_mut().unwrap().until = Some(now()); }, "...."),
+    (Guard::TargetIsHealthy, "bad", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Bad, 5)) }, "BBB "),
+    (Guard::TargetIsHealthy, "throttled", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Throttled, 5)) }, "BBB "),
+    (Guard::TargetIsHealthy, "misconfigured", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Misconfigured, 5)) }, "BBB "),
+    (Guard::TargetIsHealthy, "never probed", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Unknown, 5)) }, "BBB "),
+    (Guard::TargetNotDrifted, "a finding", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec!["no rule towards home".to_owned()])).collect(), } }, "BBBB"),
+    (Guard::TargetNotDrifted, "a finding elsewhere", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: BTreeMap::from([(region(if b == Basis::Failback { C } else { A }), vec!["no metrics".to_owned()])]), } }, "...."),
+    (Guard::TargetNotDrifted, "unknown", |w, _| w.drift = Drift::Unknown, "..BB"),
+    (Guard::LossIsAcceptable, "one second too much", |w, b| exposure(w, b.targets(), Some(901)), "BBBB"),
+    (Guard::LossIsAcceptable, "just acceptable", |w, b| exposure(w, b.targets(), Some(900)), "...."),
+    (Guard::LossIsAcceptable, "never measured", |w, b| exposure(w, b.targets(), None), "..BB"),
+    (Guard::Drained, "one operation on its way home", |w, _| { w.pending.get_mut(&(region(B), region(A))).unwrap().operations = 1 }, "...B"),
+    (Guard::Drained, "no metrics", |w, _| w.pending.clear(), "...B"),
+    (Guard::Cooldown, "returns within the cooldown", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 1799, 299)) }, "B.. "),
+    (Guard::Cooldown, "returns after a stranger's change", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Outside, 1799, 299)) }, "B.. "),
+    (Guard::Cooldown, "returns after a late landing", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::LateLanding, 1799, 299)) }, "B.. "),
+    (Guard::Cooldown, "returns to where an operator left", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Operator, 1799, 299)) }, "... "),
+    (Guard::Cooldown, "returns early to what recovered long enough", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 1799, 300)) }, "... "),
+    (Guard::Cooldown, "the cooldown is just over", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 1800, 299)) }, "... "),
+    (Guard::Cooldown, "acknowledged since", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 100, 99)); w.state.cooldown_ended = Some(ago(100)); }, "... "),
+    (Guard::Cooldown, "acknowledged before", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 100, 99)); w.state.cooldown_ended = Some(ago(101)); }, "B.. "),
+    (Guard::Cooldown, "moves too soon", |w, _| w.changed(Actor::Operator, &[C], &[A], 179), "B..."),
+    (Guard::Cooldown, "stayed just long enough", |w, _| w.changed(Actor::Operator, &[C], &[A], 180), "...."),
+    (Guard::DailyBudget, "used up", |w, _| budget(w, [86_399, 60_000, 40_000, 20_000]), "B..."),
+    (Guard::DailyBudget, "the first is just a day old", |w, _| budget(w, [86_400, 60_000, 40_000, 20_000]), "...."),
+    (Guard::RegionIsMember, "the routes lead to other buckets", |w, _| { let other: Vec<Route> = w.routes.iter().map(|r| Route { bucket: format!("{}-new", r.bucket).parse().unwrap(), ..r.clone() }).collect(); w.routes = other.into(); w.state.settled.as_mut().unwrap().routes = w.routes.clone(); }, "BBBB"),
+    (Guard::RegionIsActive, "the target's dial is 50", |w, b| match b { Basis::Failback => w.route(&[50, 100, 0]), _ => w.route(&[100, 50, 0]), }, ".BBB"),
+    (Guard::NobodyElseIsActing, "another's claim", |w, _| { w.state.claim = Some(Claim { request_id: "another".to_owned(), plan: plan(&[100, 0, 0], &[0, 0, 100], Actor::Operator, ago(3)), claimed_at: ago(3), expires: now(), }); }, " BBB"),
+    (Guard::NobodyElseIsActing, "another's claim, just expired", |w, _| { w.state.claim = Some(Claim { request_id: "another".to_owned(), plan: plan(&[100, 0, 0], &[0, 0, 100], Actor::Operator, ago(3)), claimed_at: ago(3), expires: ago(1), }); }, "...."),
+    (Guard::NobodyElseIsActing, "the routes are not what was settled", |w, _| w.state.settled.as_mut().unwrap().routes = dials(&[0, 0, 100]), " BBB"),
+    (Guard::NobodyElseIsActing, "an opposite request may still land", |w, b| { let opposite = if b == Basis::Failback { plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200)) } else { plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200)) }; w.state.abandoned = vec![Abandoned { plan: opposite, at: ago(119), }]; }, "BBBB"),
+    (Guard::NobodyElseIsActing, "long since an opposite request", |w, b| { let opposite = if b == Basis::Failback { plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200)) } else { plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200)) }; w.state.abandoned = vec![Abandoned { plan: opposite, at: ago(120), }]; }, "...."),
+    (Guard::NobodyElseIsActing, "the same request may still land", |w, b| { let same = if b == Basis::Failback { plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200)) } else { plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200)) }; w.state.abandoned = vec![Abandoned { plan: same, at: ago(5), }]; }, "...."),
 ];
 
 /// Everything that may be overridden, and the guard itself, which may not count.
@@ -684,41 +283,12 @@ fn an_override_that_was_not_needed_is_not_claimed() {
 /// A guard without a say passes with `-`, whatever the world looks like.
 #[test]
 fn guards_that_do_not_apply_say_so() {
+    #[rustfmt::skip]
     let without = [
         (Basis::Automatic, vec![Guard::Drained]),
-        (
-            Basis::OperatorFailover,
-            vec![
-                Guard::TriggerIsFresh,
-                Guard::TriggerNotSuppressed,
-                Guard::ModeAllows,
-                Guard::EvidenceAgrees,
-                Guard::Drained,
-                Guard::Cooldown,
-                Guard::DailyBudget,
-            ],
-        ),
-        (
-            Basis::Switchover,
-            vec![
-                Guard::TriggerIsFresh,
-                Guard::TriggerNotSuppressed,
-                Guard::ModeAllows,
-                Guard::Drained,
-                Guard::Cooldown,
-                Guard::DailyBudget,
-            ],
-        ),
-        (
-            Basis::Failback,
-            vec![
-                Guard::TriggerIsFresh,
-                Guard::TriggerNotSuppressed,
-                Guard::ModeAllows,
-                Guard::Cooldown,
-                Guard::DailyBudget,
-            ],
-        ),
+        (Basis::OperatorFailover, vec![Guard::TriggerIsFresh, Guard::TriggerNotSuppressed, Guard::ModeAllows, Guard::EvidenceAgrees, Guard::Drained, Guard::Cooldown, Guard::DailyBudget]),
+        (Basis::Switchover, vec![Guard::TriggerIsFresh, Guard::TriggerNotSuppressed, Guard::ModeAllows, Guard::Drained, Guard::Cooldown, Guard::DailyBudget]),
+        (Basis::Failback, vec![Guard::TriggerIsFresh, Guard::TriggerNotSuppressed, Guard::ModeAllows, Guard::Cooldown, Guard::DailyBudget]),
     ];
     for (basis, without) in without {
         let mut world = basis.world();
@@ -876,49 +446,21 @@ fn impossible_wishes_name_what_is_wrong() {
         Guard::NobodyElseIsActing,
         Guard::AtLeastOneActive,
     ];
-    let cases: [(&str, &[i32], &[&str], &[&str], &[Guard]); 6] = [
-        (
-            "a target that is no member",
-            &[100, 0],
-            &[A],
-            &["sa-east-1"],
-            &[Guard::RegionIsMember],
-        ),
-        (
-            "a source that is no member",
-            &[100, 0],
-            &["sa-east-1"],
-            &[B],
-            &[Guard::RegionIsMember, Guard::RegionIsActive],
-        ),
-        (
-            "a source that is passive",
-            &[100, 0, 0],
-            &[B],
-            &[C],
-            &[Guard::RegionIsActive],
-        ),
-        (
-            "a source at 50",
-            &[100, 50, 0],
-            &[B],
-            &[C],
-            &[Guard::RegionIsActive],
-        ),
-        (
-            "no target at all",
-            &[100, 50],
-            &[A],
-            &[],
-            &[Guard::TargetExists, Guard::AtLeastOneActive],
-        ),
-        (
-            "everybody is left",
-            &[100, 100],
-            &[A, B],
-            &[],
-            &[Guard::TargetExists, Guard::AtLeastOneActive],
-        ),
+    type Impossible<'a> = (
+        &'a str,
+        &'a [i32],
+        &'a [&'a str],
+        &'a [&'a str],
+        &'a [Guard],
+    );
+    #[rustfmt::skip]
+    let cases: [Impossible<'_>; 6] = [
+        ("a target that is no member", &[100, 0], &[A], &["sa-east-1"], &[Guard::RegionIsMember]),
+        ("a source that is no member", &[100, 0], &["sa-east-1"], &[B], &[Guard::RegionIsMember, Guard::RegionIsActive]),
+        ("a source that is passive", &[100, 0, 0], &[B], &[C], &[Guard::RegionIsActive]),
+        ("a source at 50", &[100, 50, 0], &[B], &[C], &[Guard::RegionIsActive]),
+        ("no target at all", &[100, 50], &[A], &[], &[Guard::TargetExists, Guard::AtLeastOneActive]),
+        ("everybody is left", &[100, 100], &[A, B], &[], &[Guard::TargetExists, Guard::AtLeastOneActive]),
     ];
     for (what, active, from, to, expected) in cases {
         let world = World::quiet(active);

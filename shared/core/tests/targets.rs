@@ -23,175 +23,27 @@ type Case = (&'static str, [i32; 4], fn(&mut World), [i32; 4]);
 
 #[test]
 fn the_tick_chooses() {
+    #[rustfmt::skip]
     let cases: &[Case] = &[
-        (
-            "the first in order of preference",
-            [100, 0, 0, 0],
-            |w| w.outage(A),
-            [0, 100, 0, 0],
-        ),
-        (
-            "home again, if home is good",
-            [0, 0, 100, 0],
-            |w| w.outage(C),
-            [100, 0, 0, 0],
-        ),
-        (
-            "not a bad one",
-            [100, 0, 0, 0],
-            |w| {
-                w.outage(A);
-                w.health(B, Verdict::Bad, 5);
-            },
-            [0, 0, 100, 0],
-        ),
-        (
-            "not a throttled one",
-            [100, 0, 0, 0],
-            |w| {
-                w.outage(A);
-                w.health(B, Verdict::Throttled, 5);
-            },
-            [0, 0, 100, 0],
-        ),
-        (
-            "not one that refuses us",
-            [100, 0, 0, 0],
-            |w| {
-                w.outage(A);
-                w.health(B, Verdict::Misconfigured, 5);
-            },
-            [0, 0, 100, 0],
-        ),
-        (
-            "not one that misses too much",
-            [100, 0, 0, 0],
-            |w| {
-                w.outage(A);
-                w.member(B).seen.insert(region(A), ago(5000));
-            },
-            [0, 0, 100, 0],
-        ),
-        (
-            "not one that was left lately",
-            [100, 0, 0, 0],
-            |w| {
-                w.outage(A);
-                w.changed(Actor::Automatic, &[B], &[A], 1000);
-                w.health(B, Verdict::Good, 100);
-            },
-            [0, 0, 100, 0],
-        ),
-        (
-            "one with a trigger of its own last",
-            [100, 0, 0, 0],
-            |w| {
-                w.outage(A);
-                w.alarm(B);
-                w.alarm(C);
-            },
-            [0, 0, 0, 100],
-        ),
-        (
-            "rather one with a trigger than nobody",
-            [100, 0, 0, 50],
-            |w| {
-                w.outage(A);
-                w.alarm(B);
-                w.health(C, Verdict::Bad, 5);
-            },
-            [0, 100, 0, 50],
-        ),
-        (
-            "two alarms, one for a passive member",
-            [100, 0, 0, 0],
-            |w| {
-                w.outage(B);
-                w.outage(A);
-            },
-            [0, 0, 100, 0],
-        ),
-        (
-            "active-active: only the bad one goes",
-            [100, 100, 100, 100],
-            |w| w.outage(B),
-            [100, 0, 100, 100],
-        ),
-        (
-            "active-active: several bad ones at once",
-            [100, 100, 100, 100],
-            |w| {
-                w.outage(A);
-                w.outage(C);
-            },
-            [0, 100, 0, 100],
-        ),
-        (
-            "active-active: an alarm about a good one moves nothing of it",
-            [100, 100, 100, 100],
-            |w| {
-                w.outage(A);
-                w.alarm(B);
-            },
-            [0, 100, 100, 100],
-        ),
-        (
-            "active-active: nobody healthy stays, a passive one begins",
-            [100, 100, 0, 0],
-            |w| {
-                w.outage(A);
-                w.outage(B);
-            },
-            [0, 0, 100, 0],
-        ),
-        (
-            "active-active: bad without an alarm goes along when a passive one has to begin",
-            [100, 100, 0, 0],
-            |w| {
-                w.outage(A);
-                w.health(B, Verdict::Bad, 5);
-            },
-            [0, 0, 100, 0],
-        ),
-        (
-            "active-active: what is not known stays beside the new one",
-            [100, 100, 0, 0],
-            |w| {
-                w.outage(A);
-                w.health(B, Verdict::Throttled, 5);
-            },
-            [0, 100, 100, 0],
-        ),
-        (
-            "a silenced member does not hold back the other",
-            [100, 100, 100, 0],
-            |w| {
-                w.outage(A);
-                mute(w, A);
-                w.outage(B);
-            },
-            [100, 0, 100, 0],
-        ),
-        (
-            "a silenced member stays when a passive one has to begin",
-            [100, 100, 0, 0],
-            |w| {
-                w.outage(A);
-                mute(w, A);
-                w.outage(B);
-            },
-            [100, 0, 100, 0],
-        ),
-        (
-            "what a person chose stays when a passive one has to begin",
-            [100, 100, 0, 0],
-            |w| {
-                w.health(A, Verdict::Bad, 30);
-                w.state.accepted.insert(region(A), ago(30));
-                w.outage(B);
-            },
-            [100, 0, 100, 0],
-        ),
+        ("the first in order of preference", [100, 0, 0, 0], |w| w.outage(A), [0, 100, 0, 0]),
+        ("home again, if home is good", [0, 0, 100, 0], |w| w.outage(C), [100, 0, 0, 0]),
+        ("not a bad one", [100, 0, 0, 0], |w| { w.outage(A); w.health(B, Verdict::Bad, 5); }, [0, 0, 100, 0]),
+        ("not a throttled one", [100, 0, 0, 0], |w| { w.outage(A); w.health(B, Verdict::Throttled, 5); }, [0, 0, 100, 0]),
+        ("not one that refuses us", [100, 0, 0, 0], |w| { w.outage(A); w.health(B, Verdict::Misconfigured, 5); }, [0, 0, 100, 0]),
+        ("not one that misses too much", [100, 0, 0, 0], |w| { w.outage(A); w.member(B).seen.insert(region(A), ago(5000)); }, [0, 0, 100, 0]),
+        ("not one that was left lately", [100, 0, 0, 0], |w| { w.outage(A); w.changed(Actor::Automatic, &[B], &[A], 1000); w.health(B, Verdict::Good, 100); }, [0, 0, 100, 0]),
+        ("one with a trigger of its own last", [100, 0, 0, 0], |w| { w.outage(A); w.alarm(B); w.alarm(C); }, [0, 0, 0, 100]),
+        ("rather one with a trigger than nobody", [100, 0, 0, 50], |w| { w.outage(A); w.alarm(B); w.health(C, Verdict::Bad, 5); }, [0, 100, 0, 50]),
+        ("two alarms, one for a passive member", [100, 0, 0, 0], |w| { w.outage(B); w.outage(A); }, [0, 0, 100, 0]),
+        ("active-active: only the bad one goes", [100, 100, 100, 100], |w| w.outage(B), [100, 0, 100, 100]),
+        ("active-active: several bad ones at once", [100, 100, 100, 100], |w| { w.outage(A); w.outage(C); }, [0, 100, 0, 100]),
+        ("active-active: an alarm about a good one moves nothing of it", [100, 100, 100, 100], |w| { w.outage(A); w.alarm(B); }, [0, 100, 100, 100]),
+        ("active-active: nobody healthy stays, a passive one begins", [100, 100, 0, 0], |w| { w.outage(A); w.outage(B); }, [0, 0, 100, 0]),
+        ("active-active: bad without an alarm goes along when a passive one has to begin", [100, 100, 0, 0], |w| { w.outage(A); w.health(B, Verdict::Bad, 5); }, [0, 0, 100, 0]),
+        ("active-active: what is not known stays beside the new one", [100, 100, 0, 0], |w| { w.outage(A); w.health(B, Verdict::Throttled, 5); }, [0, 100, 100, 0]),
+        ("a silenced member does not hold back the other", [100, 100, 100, 0], |w| { w.outage(A); mute(w, A); w.outage(B); }, [100, 0, 100, 0]),
+        ("a silenced member stays when a passive one has to begin", [100, 100, 0, 0], |w| { w.outage(A); mute(w, A); w.outage(B); }, [100, 0, 100, 0]),
+        ("what a person chose stays when a passive one has to begin", [100, 100, 0, 0], |w| { w.health(A, Verdict::Bad, 30); w.state.accepted.insert(region(A), ago(30)); w.outage(B); }, [100, 0, 100, 0]),
     ];
     for (what, before, disturb, after) in cases {
         let mut world = World::quiet(before);
@@ -227,19 +79,12 @@ fn mute(world: &mut World, name: &str) {
 #[test]
 fn the_tick_leaves_alone_what_it_should() {
     type Still = (&'static str, [i32; 4], fn(&mut World));
+    #[rustfmt::skip]
     let cases: &[Still] = &[
         ("all is well", [100, 0, 0, 0], |_| {}),
-        ("only a passive member has a trigger", [100, 0, 0, 0], |w| {
-            w.outage(B)
-        }),
-        (
-            "a member with an undefined dial has a trigger",
-            [100, 50, 0, 0],
-            |w| w.outage(B),
-        ),
-        ("bad, but no trigger is open yet", [100, 0, 0, 0], |w| {
-            w.health(A, Verdict::Bad, 30)
-        }),
+        ("only a passive member has a trigger", [100, 0, 0, 0], |w| { w.outage(B) }),
+        ("a member with an undefined dial has a trigger", [100, 50, 0, 0], |w| w.outage(B)),
+        ("bad, but no trigger is open yet", [100, 0, 0, 0], |w| { w.health(A, Verdict::Bad, 30) }),
     ];
     for (what, before, disturb) in cases {
         let mut world = World::quiet(before);
@@ -339,87 +184,18 @@ fn an_order_may_leave_the_choice_to_the_machine() {
         &'static [&'static str],
         [i32; 4],
     );
+    #[rustfmt::skip]
     let cases: &[Wanted] = &[
-        (
-            "nothing is named",
-            [100, 0, 0, 0],
-            |_| {},
-            &[],
-            &[],
-            [0, 100, 0, 0],
-        ),
-        (
-            "nothing is named and the next is sick",
-            [100, 0, 0, 0],
-            |w| w.health(B, Verdict::Bad, 5),
-            &[],
-            &[],
-            [0, 0, 100, 0],
-        ),
-        (
-            "only the target",
-            [100, 0, 0, 0],
-            |_| {},
-            &[],
-            &[C],
-            [0, 0, 100, 0],
-        ),
-        (
-            "only the target, of several active",
-            [100, 100, 0, 0],
-            |_| {},
-            &[],
-            &[C],
-            [0, 0, 100, 0],
-        ),
-        (
-            "only the source",
-            [100, 0, 0, 0],
-            |w| w.health(A, Verdict::Bad, 5),
-            &[A],
-            &[],
-            [0, 100, 0, 0],
-        ),
-        (
-            "only the source, others stay",
-            [100, 100, 0, 100],
-            |_| {},
-            &[B],
-            &[],
-            [100, 0, 0, 100],
-        ),
-        (
-            "the targets are those left active",
-            [100, 100, 100, 100],
-            |_| {},
-            &[],
-            &[A, C],
-            [100, 0, 100, 0],
-        ),
-        (
-            "both",
-            [100, 0, 0, 100],
-            |_| {},
-            &[A],
-            &[B],
-            [0, 100, 0, 100],
-        ),
-        (
-            "nothing is named, one of several active is bad",
-            [100, 100, 100, 100],
-            |w| w.health(C, Verdict::Bad, 5),
-            &[],
-            &[],
-            [100, 100, 0, 100],
-        ),
-        (
-            "one more",
-            [100, 0, 0, 0],
-            |_| {},
-            &[],
-            &[A, B],
-            [100, 100, 0, 0],
-        ),
+        ("nothing is named", [100, 0, 0, 0], |_| {}, &[], &[], [0, 100, 0, 0]),
+        ("nothing is named and the next is sick", [100, 0, 0, 0], |w| w.health(B, Verdict::Bad, 5), &[], &[], [0, 0, 100, 0]),
+        ("only the target", [100, 0, 0, 0], |_| {}, &[], &[C], [0, 0, 100, 0]),
+        ("only the target, of several active", [100, 100, 0, 0], |_| {}, &[], &[C], [0, 0, 100, 0]),
+        ("only the source", [100, 0, 0, 0], |w| w.health(A, Verdict::Bad, 5), &[A], &[], [0, 100, 0, 0]),
+        ("only the source, others stay", [100, 100, 0, 100], |_| {}, &[B], &[], [100, 0, 0, 100]),
+        ("the targets are those left active", [100, 100, 100, 100], |_| {}, &[], &[A, C], [100, 0, 100, 0]),
+        ("both", [100, 0, 0, 100], |_| {}, &[A], &[B], [0, 100, 0, 100]),
+        ("nothing is named, one of several active is bad", [100, 100, 100, 100], |w| w.health(C, Verdict::Bad, 5), &[], &[], [100, 100, 0, 100]),
+        ("one more", [100, 0, 0, 0], |_| {}, &[], &[A, B], [100, 100, 0, 0]),
     ];
     for (what, before, disturb, from, to, after) in cases {
         let mut world = World::quiet(before);
