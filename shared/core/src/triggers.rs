@@ -49,6 +49,18 @@ fn memory_key(arn: &AlarmArn, contributor: Option<&str>) -> String {
     contributor.map_or_else(|| arn.to_string(), |id| format!("{arn}#{id}"))
 }
 
+/// Whether a trigger is over when this alarm, or only this contributor of it, is OK.
+fn is_over(source: &Source, arn: &AlarmArn, ok: Option<&str>) -> bool {
+    match source {
+        Source::Alarm { arn: own, .. } if ok.is_none() => own == arn,
+        Source::Alarm {
+            arn: own,
+            contributor,
+        } => own == arn && contributor.as_deref() == ok,
+        Source::Evidence => false,
+    }
+}
+
 fn quiet_of(suppression: Option<&Suppression>) -> Option<Quiet> {
     suppression.map(|suppression| match suppression {
         Suppression::Muted { by, until } => Quiet {
@@ -122,7 +134,8 @@ impl State {
             }
             AlarmState::Ok => {
                 let before = self.triggers.len();
-                self.triggers.retain(|trigger| trigger.source != source);
+                self.triggers
+                    .retain(|trigger| !is_over(&trigger.source, &transition.arn, contributor));
                 if self.triggers.len() < before {
                     self.note(now, format!("{source} is OK"));
                     Noted::Closed
@@ -186,7 +199,8 @@ impl State {
     /// else by our own evidence; our own by the evidence.
     ///
     /// An alarm in `INSUFFICIENT_DATA` or out of reach keeps its trigger, which only the
-    /// evidence can confirm; without either it grows stale.
+    /// evidence can confirm; without either it grows stale. One that was deleted keeps it until
+    /// the evidence is good: nobody will ever call it OK.
     pub fn confirm_triggers(
         &mut self,
         described: &BTreeMap<AlarmArn, AlarmNow>,
@@ -235,6 +249,13 @@ impl State {
                             quiet.until.is_some() || !quiet.by.starts_with(SUPPRESSOR)
                         }),
                     };
+                }
+                Some(AlarmNow::Gone) if good(&trigger.region) => {
+                    closed.push(format!(
+                        "{} was deleted and our own probes find {} good",
+                        trigger.source, trigger.region
+                    ));
+                    return false;
                 }
                 _ => {
                     if let Some(seen) = by_evidence {
