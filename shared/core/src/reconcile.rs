@@ -41,15 +41,14 @@ impl State {
             return Reconciled::Same;
         }
         if let Some(claim) = self.claim.take() {
-            if claim.plan.after == *routes {
-                let plan = claim.plan.clone();
-                self.settle(&plan, now);
-                return Reconciled::Settled(Box::new(plan));
-            }
-            self.abandoned.push(Abandoned {
+            let intention = Abandoned {
                 at: claim.expires.min(now),
                 plan: claim.plan,
-            });
+            };
+            if intention.plan.after == *routes {
+                return self.settle_intention(intention, now);
+            }
+            self.abandoned.push(intention);
         }
         let Some(settled) = &self.settled else {
             self.settled = Some(Settled {
@@ -67,21 +66,13 @@ impl State {
             .rev()
             .find(|one| one.plan.after == *routes)
         {
-            let plan = landed.plan.clone();
-            if settled.routes == plan.before {
+            let landed = landed.clone();
+            if settled.routes == landed.plan.before && settled.at <= landed.at {
                 // Nothing happened in between: simply a slow answer to what was wanted.
-                self.settle(&plan, now);
-                return Reconciled::Settled(Box::new(plan));
+                return self.settle_intention(landed, now);
             }
-            let change = self.change_seen(
-                Actor::LateLanding,
-                routes,
-                format!(
-                    "a request of {} to move the dial landed late",
-                    landed_at(&self.abandoned, &plan)
-                ),
-                now,
-            );
+            let reason = format!("a request of {} to move the dial landed late", landed.at);
+            let change = self.change_seen(Actor::LateLanding, routes, reason, now);
             self.record_change(change.clone());
             self.proof = None;
             return Reconciled::LateLanding(Box::new(change));
@@ -110,10 +101,29 @@ impl State {
         );
         self.record_change(change.clone());
         self.proof = None;
-        self.accept_bad(&change.to, evidence, now);
+        // Whoever leaves nobody healthy active wants the bad ones that remain, new or not.
+        let healthy = |region: &Region| {
+            evidence.is_none_or(|evidence| evidence.verdict(region) == Verdict::Good)
+        };
+        let active = routes.active();
+        let chosen = if active.iter().any(healthy) {
+            &change.to
+        } else {
+            &active
+        };
+        self.accept_bad(chosen, evidence, now);
         self.failback_suspended =
             Some(format!("the routes were changed by somebody else at {now}"));
         Reconciled::Outside(Box::new(change))
+    }
+
+    /// Settles what was intended, however late. A sibling of the request that landed may still
+    /// hang somewhere, so the intention is remembered.
+    fn settle_intention(&mut self, intention: Abandoned, now: Timestamp) -> Reconciled {
+        let plan = intention.plan.clone();
+        self.settle(&plan, now);
+        self.abandoned.push(intention);
+        Reconciled::Settled(Box::new(plan))
     }
 
     fn change_seen(&self, by: Actor, routes: &Routes, reason: String, now: Timestamp) -> Change {
@@ -194,12 +204,4 @@ impl State {
             }
         }
     }
-}
-
-fn landed_at(abandoned: &[Abandoned], plan: &Plan) -> String {
-    abandoned
-        .iter()
-        .rev()
-        .find(|one| one.plan.decision == plan.decision)
-        .map_or_else(String::new, |one| one.at.to_string())
 }

@@ -105,11 +105,14 @@ impl Context<'_> {
             return block(why);
         }
         let settle = self.settings.thresholds.settle;
+        let settled = self.state.settled.as_ref().map(|settled| settled.at);
         for abandoned in &self.state.abandoned {
-            let age = self.now.duration_since(abandoned.at);
-            if age < settle && contradicts(after, &abandoned.plan) {
+            // The routes are stable since they were settled last, at best.
+            let stable_since = settled.map_or(abandoned.at, |at| at.max(abandoned.at));
+            let stable = self.now.duration_since(stable_since);
+            if stable < settle && contradicts(after, &abandoned.plan) {
                 return block(format!(
-                    "a request of {} to move the dial to {} got no answer and may still land; waiting {}",
+                    "a request of {} to move the dial to {} may still land; waiting until the routes have been stable for {}",
                     text::clock(abandoned.at),
                     text::list(&abandoned.plan.to),
                     seconds(settle)
