@@ -17,7 +17,7 @@ mod stage;
 
 pub use stage::{
     ALARM, ALIAS, AWAY, Announced, CONTROL, HOME, SECRET, Stage, assert_announced, assert_answer,
-    assert_log, command, tick,
+    assert_log, command, is_empty, tick,
 };
 
 use std::time::Duration;

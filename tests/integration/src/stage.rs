@@ -244,6 +244,21 @@ impl Stage {
             .collect()
     }
 
+    /// Asserts that the state records this one change, its incident, and the routes as they are.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn assert_recorded_once(&self) {
+        let state = self.state().expect("a state");
+        let changes = state["changes"].as_array().expect("changes");
+        assert_eq!(changes.len(), 1, "{state:#}");
+        assert_eq!(changes[0]["incident"], state["incident"]["id"], "{state:#}");
+        let mut truth = self.simulator.with(|world| world.routes(ALIAS));
+        truth.sort_by(|one, other| one.region.cmp(&other.region));
+        assert_eq!(state["settled"]["routes"], json!(truth), "{state:#}");
+        assert!(self.is_settled(), "{state:#}");
+    }
+
     /// How many requests the world has seen.
     #[must_use]
     pub fn requests(&self) -> usize {
@@ -273,13 +288,18 @@ impl Stage {
     }
 
     fn is_settled(&self) -> bool {
-        let is_empty = |value: &Value| value.is_null() || value == &json!([]);
         self.state().is_some_and(|state| {
             ["claim", "proof", "outbox"]
                 .iter()
                 .all(|field| is_empty(&state[*field]))
         })
     }
+}
+
+/// Whether a field of a document is absent or an empty list.
+#[must_use]
+pub fn is_empty(value: &Value) -> bool {
+    value.is_null() || value == &json!([])
 }
 
 /// The tick.

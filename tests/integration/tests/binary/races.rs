@@ -20,8 +20,7 @@ async fn two_at_once(seed: u64) {
     stage.tick_until_settled(&mut one).await;
     assert_eq!(stage.active(), [AWAY], "{}", story());
     assert_eq!(stage.changes().len(), 1, "{}", story());
-    let state = stage.state().unwrap();
-    assert_eq!(state["changes"].as_array().unwrap().len(), 1, "{state:#}");
+    stage.assert_recorded_once();
     assert!(assert_announced(&stage).contains("failed-over"));
     assert_log(&one.kill().await);
     assert_log(&other.kill().await);
