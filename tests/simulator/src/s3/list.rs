@@ -81,11 +81,10 @@ impl<'a> Page<'a> {
 impl S3 {
     pub(super) fn list_objects(&self, request: &Request<'_>) -> Answer {
         let page = Page::of(request);
-        let token = request.query("continuation-token").map(query::decode);
-        let after = token
-            .as_deref()
-            .or_else(|| request.query("start-after"))
-            .unwrap_or_default();
+        let token = request.query("continuation-token");
+        let start_after = request.query("start-after");
+        let resumed = token.map(query::decode);
+        let after = resumed.as_deref().or(start_after).unwrap_or_default();
         let start = if after.is_empty() {
             Bound::Unbounded
         } else {
@@ -125,6 +124,12 @@ impl S3 {
             w.text("KeyCount", (found.len() + prefixes.len()).to_string());
             w.text("MaxKeys", page.max_keys.to_string());
             w.text("IsTruncated", truncated.to_string());
+            if let Some(token) = token {
+                w.text("ContinuationToken", token);
+            }
+            if let Some(key) = start_after {
+                w.text("StartAfter", page.text(key));
+            }
             if truncated {
                 w.text("NextContinuationToken", query::encode(last));
             }

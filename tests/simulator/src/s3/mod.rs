@@ -110,7 +110,7 @@ pub(crate) struct Author<'a> {
 struct Content {
     body: bytes::Bytes,
     etag: String,
-    content_type: String,
+    media_type: String,
     metadata: BTreeMap<String, String>,
     checksum: Option<(String, String)>,
 }
@@ -348,7 +348,7 @@ impl S3 {
             etag: content.etag,
             body: content.body,
             metadata: content.metadata,
-            content_type: content.content_type,
+            content_type: content.media_type,
             last_modified: author.at,
             visible_since: author.at,
             delete_marker: false,
@@ -372,7 +372,7 @@ impl S3 {
         let content = Content {
             etag: etag_of(&body),
             body,
-            content_type: "application/octet-stream".to_owned(),
+            media_type: "application/octet-stream".to_owned(),
             ..Content::default()
         };
         self.put_version(author, bucket, key, content)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 use md5::{Digest, Md5};
 
-use super::objects::{content_type_of, metadata_of};
+use super::objects::{checksum_of, content_type_of, metadata_of};
 use super::{Content, Request, S3, etag_of, malformed_xml, root};
 use crate::log::hex;
 use crate::wire::xml::{Element, Writer};
@@ -67,7 +67,11 @@ impl S3 {
         };
         let etag = part.etag.clone();
         self.upload_mut(request)?.parts.insert(number, part);
-        Ok(Answer::new(200).header("etag", etag))
+        let answer = Answer::new(200).header("etag", etag);
+        Ok(match checksum_of(request.call) {
+            Some((name, value)) => answer.header(name, value),
+            None => answer,
+        })
     }
 
     pub(super) fn complete_upload(
@@ -93,7 +97,7 @@ impl S3 {
         let content = Content {
             body: body.freeze(),
             etag: etag.clone(),
-            content_type: upload.content_type,
+            media_type: upload.content_type,
             metadata: upload.metadata,
             checksum: None,
         };

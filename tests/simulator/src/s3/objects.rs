@@ -44,21 +44,17 @@ impl S3 {
         for (name, value) in &version.metadata {
             answer = answer.header(format!("x-amz-meta-{name}"), value);
         }
-        let body = match byte_range(request.call, version.body.len()) {
-            Some((start, end)) => {
-                answer.status = 206;
-                let range = format!("bytes {start}-{end}/{}", version.body.len());
-                answer = answer.header("content-range", range);
-                version.body.slice(start..=end)
-            }
-            None => {
-                let wanted = request.call.header("x-amz-checksum-mode").is_some();
-                if let Some((name, value)) = version.checksum.as_ref().filter(|_| wanted) {
-                    answer = answer.header(name, value);
-                }
-                version.body.clone()
-            }
-        };
+        let mut body = version.body.clone();
+        if let Some((start, end)) = byte_range(request.call, body.len())? {
+            answer.status = 206;
+            let range = format!("bytes {start}-{end}/{}", body.len());
+            answer = answer.header("content-range", range);
+            body = body.slice(start..=end);
+        } else if let Some((name, value)) = &version.checksum
+            && request.call.header("x-amz-checksum-mode").is_some()
+        {
+            answer = with_checksum(answer, name, value);
+        }
         Ok(if request.call.method == Method::HEAD {
             answer.header("content-length", body.len().to_string())
         } else {
@@ -76,7 +72,7 @@ impl S3 {
             .header("etag", etag)
             .header("x-amz-server-side-encryption", "AES256");
         if let Some((name, value)) = checksum {
-            answer = answer.header(name, value);
+            answer = with_checksum(answer, &name, &value);
         }
         Ok(self.with_version_id(answer, request.bucket, version_id))
     }
@@ -144,7 +140,7 @@ impl S3 {
                 match self.delete_one(request, key, version_id, object.text_of("ETag")) {
                     Ok(_) if quiet => {}
                     Ok(deleted) => {
-                        w.element("Deleted", |w| write_deleted(w, key, version_id, &deleted))
+                        w.element("Deleted", |w| write_deleted(w, key, version_id, &deleted));
                     }
                     Err(error) => w.element("Error", |w| {
                         w.text("Key", key);
@@ -271,24 +267,28 @@ fn check_read(call: &Call, version: &ObjectVersion) -> Result<(), ServiceError> 
     Ok(())
 }
 
-/// `Range: bytes=a-b`, `a-` or `-n`, if it can be satisfied.
-fn byte_range(call: &Call, size: usize) -> Option<(usize, usize)> {
-    let (from, to) = call
-        .header("range")?
-        .strip_prefix("bytes=")?
-        .split_once('-')?;
-    let last = size.checked_sub(1)?;
-    let (start, end) = if from.is_empty() {
-        (size.saturating_sub(to.parse().ok()?), last)
-    } else {
-        let end = if to.is_empty() {
-            last
-        } else {
-            to.parse().ok()?
-        };
-        (from.parse().ok()?, end.min(last))
+/// `Range: bytes=a-b`, `a-` or `-n`; any other form is ignored.
+fn byte_range(call: &Call, size: usize) -> Result<Option<(usize, usize)>, ServiceError> {
+    let Some((start, end)) = call.header("range").and_then(|r| wanted_range(r, size)) else {
+        return Ok(None);
     };
-    (start <= end).then_some((start, end))
+    if start >= size {
+        return Err(ServiceError::new(
+            416,
+            "InvalidRange",
+            "The requested range is not satisfiable",
+        ));
+    }
+    Ok((start <= end).then(|| (start, end.min(size - 1))))
+}
+
+fn wanted_range(header: &str, size: usize) -> Option<(usize, usize)> {
+    match header.strip_prefix("bytes=")?.split_once('-')? {
+        ("", "") => None,
+        ("", last) => Some((size.saturating_sub(last.parse().ok()?), usize::MAX)),
+        (from, "") => Some((from.parse().ok()?, usize::MAX)),
+        (from, to) => Some((from.parse().ok()?, to.parse().ok()?)),
+    }
 }
 
 pub(super) fn metadata_of(call: &Call) -> std::collections::BTreeMap<String, String> {
@@ -303,20 +303,30 @@ pub(super) fn metadata_of(call: &Call) -> std::collections::BTreeMap<String, Str
 
 pub(super) fn content_type_of(call: &Call) -> String {
     call.header("content-type")
-        .unwrap_or("application/octet-stream")
+        .unwrap_or("binary/octet-stream")
         .to_owned()
 }
 
-fn content_of(call: &Call) -> Content {
-    let checksum = CHECKSUMS
+/// The checksum that the request carries: header name and value.
+pub(super) fn checksum_of(call: &Call) -> Option<(String, String)> {
+    CHECKSUMS
         .iter()
-        .find_map(|name| Some(((*name).to_owned(), call.header(name)?.to_owned())));
+        .find_map(|name| Some(((*name).to_owned(), call.header(name)?.to_owned())))
+}
+
+fn with_checksum(answer: Answer, name: &str, value: &str) -> Answer {
+    answer
+        .header(name, value)
+        .header("x-amz-checksum-type", "FULL_OBJECT")
+}
+
+fn content_of(call: &Call) -> Content {
     Content {
         etag: etag_of(&call.body),
         body: call.body.clone(),
-        content_type: content_type_of(call),
+        media_type: content_type_of(call),
         metadata: metadata_of(call),
-        checksum,
+        checksum: checksum_of(call),
     }
 }
 
