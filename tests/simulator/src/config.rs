@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cloudwatch::AlarmConfig;
 
 /// The epoch of every world that does not choose another one: 2026-11-20T16:00:00Z.
-pub const DEFAULT_EPOCH: &str = "2026-11-20T16:00:00Z";
+pub const DEFAULT_EPOCH: Timestamp = Timestamp::constant(1_795_190_400, 0);
 
 /// The blueprint of a world. Builder methods take and return `self`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -198,7 +198,7 @@ impl WorldConfig {
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
-            epoch: DEFAULT_EPOCH.parse().expect("a valid constant"),
+            epoch: DEFAULT_EPOCH,
             account: "111122223333".to_owned(),
             mraps: Vec::new(),
             buckets: Vec::new(),

@@ -58,28 +58,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// The world of the file, or a small one that stands at the present.
 fn blueprint(file: Option<&Path>) -> Result<WorldConfig, Box<dyn Error>> {
-    match file {
-        Some(path) => {
-            let mut world: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
-            if let Some(fields) = world.as_object_mut() {
-                fields
-                    .entry("epoch")
-                    .or_insert_with(|| present().to_string().into());
-            }
-            Ok(serde_json::from_value(world)?)
-        }
-        None => {
-            let mut config = WorldConfig::new(1)
-                .mrap("mfzwi23gnjvgw.mrap")
-                .member("app-use1", "us-east-1")
-                .member("app-euw1", "eu-west-1")
-                .bucket("sentinel-state", "us-east-2")
-                .topic("us-east-2", "notifications")
-                .topic("us-west-2", "notifications");
-            config.epoch = present();
-            Ok(config)
-        }
+    let Some(path) = file else {
+        let mut config = WorldConfig::new(1)
+            .mrap("mfzwi23gnjvgw.mrap")
+            .member("app-use1", "us-east-1")
+            .member("app-euw1", "eu-west-1")
+            .bucket("sentinel-state", "us-east-2")
+            .topic("us-east-2", "notifications")
+            .topic("us-west-2", "notifications");
+        config.epoch = present();
+        return Ok(config);
+    };
+    let mut world: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
+    if let Some(fields) = world.as_object_mut() {
+        fields
+            .entry("epoch")
+            .or_insert_with(|| present().to_string().into());
     }
+    Ok(serde_json::from_value(world)?)
 }
 
 #[expect(

@@ -31,7 +31,7 @@ pub(crate) struct Mraps {
     locations: BTreeSet<String>,
     propagation: RangeInclusive<u64>,
     conflict_window: RangeInclusive<u64>,
-    mraps: BTreeMap<String, Mrap>,
+    by_alias: BTreeMap<String, Mrap>,
 }
 
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Mraps {
             locations,
             propagation: config.timing.route_propagation.clone(),
             conflict_window: config.timing.route_conflict_window.clone(),
-            mraps: config
+            by_alias: config
                 .mraps
                 .iter()
                 .map(|mrap| (mrap.alias.clone(), Mrap::start(mrap)))
@@ -82,21 +82,21 @@ impl Mraps {
     }
 
     pub(crate) fn aliases(&self) -> impl Iterator<Item = &str> {
-        self.mraps.keys().map(String::as_str)
+        self.by_alias.keys().map(String::as_str)
     }
 
     pub(crate) fn routes(&self, alias: &str) -> &[Route] {
-        self.mraps.get(alias).map_or(&[], Mrap::routes)
+        self.by_alias.get(alias).map_or(&[], Mrap::routes)
     }
 
     pub(crate) fn effective(&self, alias: &str, location: &str, now: SimTime) -> &[Route] {
-        self.mraps
+        self.by_alias
             .get(alias)
             .map_or(&[], |mrap| mrap.effective(location, now))
     }
 
     pub(crate) fn history(&self, alias: &str) -> &[RouteChange] {
-        self.mraps.get(alias).map_or(&[], |mrap| &mrap.history)
+        self.by_alias.get(alias).map_or(&[], |mrap| &mrap.history)
     }
 
     /// The member that a new connection of this client goes to: the nearest active one.
@@ -150,7 +150,7 @@ impl Mraps {
             .strip_prefix(&prefix)
             .filter(|alias| !alias.is_empty())
             .ok_or_else(|| invalid("Invalid Multi-Region Access Point ARN"))?;
-        if !self.mraps.contains_key(alias) {
+        if !self.by_alias.contains_key(alias) {
             return Err(ServiceError::new(
                 404,
                 "NoSuchMultiRegionAccessPoint",
@@ -176,7 +176,7 @@ impl Mraps {
         now: SimTime,
         rng: &mut Rng,
     ) -> Result<Answer, ServiceError> {
-        let mrap = &self.mraps[alias];
+        let mrap = &self.by_alias[alias];
         if mrap.routes().len() < 2 {
             let message =
                 "Routes of a Multi-Region Access Point with a single Region cannot be changed";
@@ -207,7 +207,7 @@ impl Mraps {
             .map(|location| (location.clone(), now + span(rng, &self.propagation)))
             .collect();
         let busy_until = now + span(rng, &self.conflict_window);
-        let Some(mrap) = self.mraps.get_mut(alias) else {
+        let Some(mrap) = self.by_alias.get_mut(alias) else {
             return;
         };
         mrap.busy_until = busy_until;

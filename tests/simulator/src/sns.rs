@@ -89,7 +89,7 @@ impl Topics {
         xml.element(root, |w| {
             w.element("PublishResult", |w| w.text("MessageId", &message_id));
             w.element("ResponseMetadata", |w| {
-                w.text("RequestId", format!("{seq:016x}"))
+                w.text("RequestId", format!("{seq:016x}"));
             });
         });
         Ok(Answer::new(200)

@@ -111,6 +111,9 @@ impl Clock {
     }
 
     /// The current moment.
+    ///
+    /// # Panics
+    /// If a thread that held the clock panicked.
     #[must_use]
     pub fn now(&self) -> SimTime {
         let origin = self.origin.lock().unwrap();
@@ -124,6 +127,9 @@ impl Clock {
     }
 
     /// The calendar time of a moment.
+    ///
+    /// # Panics
+    /// If a thread that held the clock panicked.
     #[must_use]
     pub fn calendar(&self, at: SimTime) -> Timestamp {
         calendar(self.origin.lock().unwrap().epoch, at)
@@ -136,6 +142,9 @@ impl Clock {
     }
 
     /// Skips `span` of virtual time and wakes every sleeper that it passes.
+    ///
+    /// # Panics
+    /// If a thread that held the clock panicked.
     pub fn advance(&self, span: Duration) {
         self.origin.lock().unwrap().skipped += span;
         self.advanced.notify_waiters();

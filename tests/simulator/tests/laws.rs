@@ -5,9 +5,13 @@ mod common;
 
 use std::collections::BTreeMap;
 
+use aws_sdk_s3::Client;
 use common::{AWAY, HOME, config, refusal, s3, secs, start};
 use proptest::prelude::*;
-use simulator::Outage;
+use simulator::truth::WriteKind;
+use simulator::{Outage, Simulator};
+
+const KEYS: u8 = 4;
 
 /// One step of a client.
 #[derive(Debug, Clone)]
@@ -22,7 +26,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let key = 0..4_u8;
+    let key = 0..KEYS;
     prop_oneof![
         3 => (key.clone(), any::<u8>()).prop_map(|(key, body)| Step::Put { key, body }),
         2 => (key.clone(), any::<u8>()).prop_map(|(key, body)| Step::PutIfAbsent { key, body }),
@@ -34,120 +38,154 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the client knows: content and `ETag` per key.
-type Model = BTreeMap<String, (Vec<u8>, String)>;
+/// A client, its rival, and what the client knows: content and `ETag` per key.
+struct Bench {
+    sim: Simulator,
+    client: Client,
+    rival: Client,
+    model: BTreeMap<String, (Vec<u8>, String)>,
+}
 
-async fn check(seed: u64, steps: Vec<Step>) {
-    let sim = start(config(seed));
-    let client = s3(&sim, "app", "us-east-1");
-    let rival = s3(&sim, "rival", "us-east-1");
-    let mut model = Model::new();
-    for (round, step) in steps.into_iter().enumerate() {
-        let key = |key: u8| format!("k{key}");
-        match step {
-            Step::Put { key: k, body } => {
-                let put = client
-                    .put_object()
-                    .bucket(HOME)
-                    .key(key(k))
-                    .body(vec![body].into());
-                match put.send().await {
-                    Ok(done) => {
-                        model.insert(key(k), (vec![body], done.e_tag.unwrap()));
-                    }
-                    Err(error) => assert!(error.as_service_error().is_none(), "{error:?}"),
-                }
-            }
-            Step::PutIfAbsent { key: k, body } => {
-                let put = client
-                    .put_object()
-                    .bucket(HOME)
-                    .key(key(k))
-                    .body(vec![body].into());
-                let result = put.if_none_match("*").send().await;
-                if let Ok(done) = &result {
-                    assert!(!model.contains_key(&key(k)));
-                    model.insert(key(k), (vec![body], done.e_tag.clone().unwrap()));
-                } else {
-                    let status = refusal(result).0;
-                    assert!(status == 0 || (status == 412) == model.contains_key(&key(k)));
-                }
-            }
-            Step::PutIfKnown { key: k, body } => {
-                let tag = model
-                    .get(&key(k))
-                    .map_or("\"none\"".to_owned(), |(_, tag)| tag.clone());
-                let put = client
-                    .put_object()
-                    .bucket(HOME)
-                    .key(key(k))
-                    .body(vec![body].into());
-                let result = put.if_match(tag).send().await;
-                if let Ok(done) = &result {
-                    assert!(model.contains_key(&key(k)));
-                    model.insert(key(k), (vec![body], done.e_tag.clone().unwrap()));
-                } else {
-                    let status = refusal(result).0;
-                    assert!(status == 0 || (status == 404 && !model.contains_key(&key(k))));
-                }
-            }
-            Step::Delete { key: k } => {
-                let delete = client.delete_object().bucket(HOME).key(key(k));
-                if delete.send().await.is_ok() {
-                    model.remove(&key(k));
-                }
-            }
-            Step::Race { key: k } => {
-                let Some((_, tag)) = model.get(&key(k)).cloned() else {
-                    continue;
-                };
-                // New content each time: with equal content the tag would stay good for both.
-                let content = |body: u8| format!("{body} in round {round}").into_bytes();
-                let write = |client: &aws_sdk_s3::Client, body: u8| {
-                    let put = client.put_object().bucket(HOME).key(key(k)).if_match(&tag);
-                    put.body(content(body).into()).send()
-                };
-                let (one, two) = tokio::join!(write(&client, 1), write(&rival, 2));
-                let winners = [one.is_ok(), two.is_ok()].iter().filter(|ok| **ok).count();
-                let reachable = sim.with(|w| w.is_region_up("us-east-1"));
-                assert_eq!(winners, usize::from(reachable), "exactly one winner");
-                let body = if one.is_ok() { 1 } else { 2 };
-                if let Ok(done) = one.or(two) {
-                    model.insert(key(k), (content(body), done.e_tag.unwrap()));
-                }
-            }
-            Step::Outage { away } => {
-                let region = if away { "eu-west-1" } else { "us-east-1" };
-                sim.with(|w| w.region_down(Outage::refuse(region, w.now(), secs(20))));
-            }
-            Step::Wait { seconds } => sim.sleep(secs(seconds.into())).await,
-        }
-        let known = |key: &String| sim.with(|w| w.object(HOME, key).map(|o| o.body.to_vec()));
-        for number in 0..4 {
-            let key = format!("k{number}");
-            assert_eq!(
-                known(&key),
-                model.get(&key).map(|(body, _)| body.clone()),
-                "read your writes"
-            );
+impl Bench {
+    fn new(seed: u64) -> Self {
+        let sim = start(config(seed));
+        Self {
+            client: s3(&sim, "app", "us-east-1"),
+            rival: s3(&sim, "rival", "us-east-1"),
+            sim,
+            model: BTreeMap::new(),
         }
     }
-    sim.sleep(secs(200)).await;
-    sim.with(|w| {
-        let home: Vec<_> = w.writes().iter().filter(|x| !x.etag.is_empty()).collect();
-        for write in home {
-            let copies = w.versions(AWAY, &write.key);
-            let copy = copies
-                .iter()
-                .find(|copy| copy.version_id == write.version_id);
-            assert_eq!(
-                copy.unwrap().etag,
-                write.etag,
-                "every version arrives once all is well"
-            );
+
+    async fn step(&mut self, round: usize, step: Step) {
+        match step {
+            Step::Put { key, body } => self.put(name(key), vec![body]).await,
+            Step::PutIfAbsent { key, body } => self.put_if_absent(name(key), vec![body]).await,
+            Step::PutIfKnown { key, body } => self.put_if_known(name(key), vec![body]).await,
+            Step::Delete { key } => {
+                let delete = self.client.delete_object().bucket(HOME).key(name(key));
+                if delete.send().await.is_ok() {
+                    self.model.remove(&name(key));
+                }
+            }
+            Step::Race { key } => self.race(name(key), round).await,
+            Step::Outage { away } => {
+                let region = if away { "eu-west-1" } else { "us-east-1" };
+                self.sim
+                    .with(|w| w.region_down(Outage::refuse(region, w.now(), secs(20))));
+            }
+            Step::Wait { seconds } => self.sim.sleep(secs(seconds.into())).await,
         }
-        assert_eq!(w.pending_replication(HOME, AWAY), 0);
-    });
+    }
+
+    async fn put(&mut self, key: String, body: Vec<u8>) {
+        let put = self.client.put_object().bucket(HOME).key(&key);
+        match put.body(body.clone().into()).send().await {
+            Ok(done) => {
+                self.model.insert(key, (body, done.e_tag.unwrap()));
+            }
+            Err(error) => assert!(error.as_service_error().is_none(), "{error:?}"),
+        }
+    }
+
+    async fn put_if_absent(&mut self, key: String, body: Vec<u8>) {
+        let put = self.client.put_object().bucket(HOME).key(&key);
+        let put = put.body(body.clone().into()).if_none_match("*");
+        let known = self.model.contains_key(&key);
+        match put.send().await {
+            Ok(done) => {
+                assert!(!known);
+                self.model.insert(key, (body, done.e_tag.unwrap()));
+            }
+            Err(error) => {
+                let status = refusal::<(), _>(Err(error)).0;
+                assert!(status == 0 || (status == 412 && known), "{status}");
+            }
+        }
+    }
+
+    async fn put_if_known(&mut self, key: String, body: Vec<u8>) {
+        let known = self.model.get(&key).map(|(_, tag)| tag.clone());
+        let put = self.client.put_object().bucket(HOME).key(&key);
+        let put = put.if_match(known.as_deref().unwrap_or("\"none\""));
+        match put.body(body.clone().into()).send().await {
+            Ok(done) => {
+                assert!(known.is_some());
+                self.model.insert(key, (body, done.e_tag.unwrap()));
+            }
+            Err(error) => {
+                let status = refusal::<(), _>(Err(error)).0;
+                assert!(
+                    status == 0 || (status == 404 && known.is_none()),
+                    "{status}"
+                );
+            }
+        }
+    }
+
+    /// Two clients replace the same version at once.
+    async fn race(&mut self, key: String, round: usize) {
+        let Some((_, tag)) = self.model.get(&key).cloned() else {
+            return;
+        };
+        // New content each time: with equal content the tag would stay good for both.
+        let content = |body: u8| format!("{body} in round {round}").into_bytes();
+        let write = |client: &Client, body: u8| {
+            let put = client.put_object().bucket(HOME).key(&key).if_match(&tag);
+            put.body(content(body).into()).send()
+        };
+        let (one, two) = tokio::join!(write(&self.client, 1), write(&self.rival, 2));
+        let winners = usize::from(one.is_ok()) + usize::from(two.is_ok());
+        let reachable = self.sim.with(|w| w.is_region_up("us-east-1"));
+        assert_eq!(winners, usize::from(reachable), "exactly one winner");
+        let body = if one.is_ok() { 1 } else { 2 };
+        if let Ok(done) = one.or(two) {
+            self.model.insert(key, (content(body), done.e_tag.unwrap()));
+        }
+    }
+
+    fn check_reads(&self) {
+        for number in 0..KEYS {
+            let key = name(number);
+            let stored = self
+                .sim
+                .with(|w| w.object(HOME, &key).map(|object| object.body.to_vec()));
+            let expected = self.model.get(&key).map(|(body, _)| body.clone());
+            assert_eq!(stored, expected, "read your writes: {key}");
+        }
+    }
+
+    /// Every version arrives once all is well.
+    async fn check_replicas(&self) {
+        self.sim.sleep(secs(200)).await;
+        self.sim.with(|w| {
+            let puts = w
+                .writes()
+                .iter()
+                .filter(|write| write.kind == WriteKind::Put);
+            for write in puts {
+                let copies = w.versions(AWAY, &write.key);
+                let copy = copies
+                    .iter()
+                    .find(|copy| copy.version_id == write.version_id);
+                assert_eq!(copy.unwrap().etag, write.etag);
+            }
+            assert_eq!(w.pending_replication(HOME, AWAY), 0);
+        });
+    }
+}
+
+fn name(key: u8) -> String {
+    format!("k{key}")
+}
+
+async fn check(seed: u64, steps: Vec<Step>) {
+    let mut bench = Bench::new(seed);
+    for (round, step) in steps.into_iter().enumerate() {
+        bench.step(round, step).await;
+        bench.check_reads();
+    }
+    bench.check_replicas().await;
 }
 
 proptest! {

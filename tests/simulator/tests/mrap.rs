@@ -76,6 +76,9 @@ async fn the_five_regions_read_and_change_routes() {
     assert_eq!(dials(&history[1].after), [(HOME, 0), (AWAY, 100)]);
 }
 
+/// Region, MRAP, wanted dials; status and code.
+type Refused<'a> = (&'a str, &'a str, &'a [(&'a str, i32)], u16, &'a str);
+
 #[tokio::test(start_paused = true)]
 async fn impossible_changes_are_refused() {
     let single = config(1)
@@ -84,7 +87,7 @@ async fn impossible_changes_are_refused() {
     let sim = start(single);
     let alone = "arn:aws:s3::111122223333:accesspoint/single1234567.mrap";
     let unknown = "arn:aws:s3::111122223333:accesspoint/nobody1234567.mrap";
-    let cases: [(&str, &str, &[(&str, i32)], u16, &str); 9] = [
+    let cases: [Refused; 9] = [
         ("us-east-2", MRAP, &[(AWAY, 100)], 301, "PermanentRedirect"),
         ("eu-west-1", MRAP, &[(HOME, 0)], 400, "InvalidRequest"),
         (

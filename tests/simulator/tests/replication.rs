@@ -13,7 +13,7 @@ fn state(sim: &Simulator, bucket: &str, key: &str) -> Option<ReplicationState> {
     sim.with(|world| {
         world
             .object(bucket, key)
-            .and_then(|object| object.replication())
+            .and_then(simulator::truth::ObjectVersion::replication)
     })
 }
 

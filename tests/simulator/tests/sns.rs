@@ -40,6 +40,17 @@ async fn what_is_published_is_kept() {
     assert_eq!(kept[0].client, "failover");
 }
 
+/// Region, topic, subject, message, structure; status and code.
+type Refused<'a> = (
+    &'a str,
+    &'a str,
+    &'a str,
+    &'a str,
+    Option<&'a str>,
+    u16,
+    &'a str,
+);
+
 #[tokio::test(start_paused = true)]
 async fn what_sns_would_refuse_is_refused() {
     let sim = start(config(1));
@@ -58,7 +69,7 @@ async fn what_sns_would_refuse_is_refused() {
     let absent = "arn:aws:sns:us-east-2:111122223333:absent";
     let foreign = "arn:aws:sns:us-east-2:999999999999:pages";
     let invalid = "InvalidParameter";
-    let cases: [(&str, &str, &str, &str, Option<&str>, u16, &str); 10] = [
+    let cases: [Refused; 10] = [
         ("us-east-2", TOPIC, &long, "m", None, 400, invalid),
         (
             "us-east-2",

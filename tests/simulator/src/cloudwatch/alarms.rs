@@ -88,10 +88,6 @@ pub enum Statistic {
 
 /// How a data point is compared with the threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::enum_variant_names,
-    reason = "the names that CloudWatch gives them"
-)]
 pub enum Comparison {
     /// `>`
     GreaterThanThreshold,

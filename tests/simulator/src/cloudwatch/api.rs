@@ -178,16 +178,16 @@ impl CloudWatch {
         let ascending = cbor::text(input, "ScanBy") == Some("TimestampAscending");
         let mut results = Vec::new();
         for query in cbor::list(input, "MetricDataQueries") {
-            let stat = cbor::get(query, "MetricStat")
+            let wanted = cbor::get(query, "MetricStat")
                 .ok_or_else(|| invalid("only MetricStat queries are supported"))?;
-            let metric = metric_of(cbor::get(stat, "Metric").unwrap_or(&Value::Null))?;
-            let statistic = statistic(cbor::text(stat, "Stat").unwrap_or_default())?;
+            let metric = metric_of(cbor::get(wanted, "Metric").unwrap_or(&Value::Null))?;
+            let statistic = statistic(cbor::text(wanted, "Stat").unwrap_or_default())?;
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "a period in seconds"
             )]
-            let period = cbor::number(stat, "Period").unwrap_or(60.0) as u64 * 1000;
+            let period = cbor::number(wanted, "Period").unwrap_or(60.0) as u64 * 1000;
             if period == 0 || !period.is_multiple_of(MINUTE) {
                 return Err(invalid("Period must be a multiple of 60"));
             }

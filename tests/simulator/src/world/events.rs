@@ -12,7 +12,7 @@ use crate::s3::Outgoing;
 use crate::truth::Transfer;
 
 /// One minute of metrics.
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Something due.
 #[derive(Debug)]

@@ -228,14 +228,13 @@ impl World {
                 && outage.is_on(now)
                 && outage.services.contains(&call.service)
         });
-        let kind = match outage {
-            Some(outage) => outage.kind.clone(),
-            None => {
-                let rng = &mut self.dice.faults;
-                let mut faults = self.faults.values();
-                let hit = faults.find(|f| f.covers(&target, now) && chance(rng, f.probability))?;
-                hit.kind.clone()
-            }
+        let kind = if let Some(outage) = outage {
+            outage.kind.clone()
+        } else {
+            let rng = &mut self.dice.faults;
+            let mut faults = self.faults.values();
+            let hit = faults.find(|f| f.covers(&target, now) && chance(rng, f.probability))?;
+            hit.kind.clone()
         };
         // An open connection needs no name.
         (kind != FaultKind::DnsFailure || connecting).then_some(kind)
@@ -411,7 +410,7 @@ impl World {
         let claims = call.claims.as_ref().map_err(Clone::clone)?;
         claims.check_form(&call.headers)?;
         self.check_account(claims, call.service)?;
-        self.check_scope(claims, call, place)?;
+        check_scope(claims, call, place)?;
         let now = wall.unwrap_or_else(|| self.calendar(self.now));
         let limit = i64::try_from(self.config.timing.clock_skew_limit).unwrap_or(i64::MAX);
         let skew = request_time(&call.headers).map(|at| now.duration_since(at).abs());
@@ -431,35 +430,6 @@ impl World {
             return Err(refusal(&FaultKind::AccessDenied, service));
         }
         Ok(())
-    }
-
-    fn check_scope(&self, claims: &Claims, call: &Call, place: &Place) -> Result<(), ServiceError> {
-        let through_mrap = matches!(call.subject, Subject::Mrap { .. });
-        if through_mrap && claims.scheme != Scheme::SigV4a {
-            let message = "The authorization mechanism you have provided is not supported. Please use AWS4-ECDSA-P256-SHA256.";
-            return Err(ServiceError::new(400, "InvalidRequest", message));
-        }
-        let service = match call.service {
-            Service::S3 | Service::S3Control => "s3",
-            Service::Sns => "sns",
-            Service::CloudWatch => "monitoring",
-        };
-        if claims.service == service && claims.covers(&place.region) {
-            return Ok(());
-        }
-        if service == "s3" {
-            let message = format!(
-                "The authorization header is malformed; the region '{}' is wrong; expecting '{}'",
-                claims.region, place.region
-            );
-            return Err(ServiceError::new(
-                400,
-                "AuthorizationHeaderMalformed",
-                message,
-            ));
-        }
-        let message = "Credential should be scoped to a valid region and the correct service";
-        Err(ServiceError::new(403, "SignatureDoesNotMatch", message))
     }
 
     /// Log and request metrics, for what reached the service.
@@ -509,6 +479,36 @@ impl World {
             .body(answer.body)
             .expect("headers from valid requests")
     }
+}
+
+/// Whether the signature is of the right kind for this service and Region.
+fn check_scope(claims: &Claims, call: &Call, place: &Place) -> Result<(), ServiceError> {
+    let through_mrap = matches!(call.subject, Subject::Mrap { .. });
+    if through_mrap && claims.scheme != Scheme::SigV4a {
+        let message = "The authorization mechanism you have provided is not supported. Please use AWS4-ECDSA-P256-SHA256.";
+        return Err(ServiceError::new(400, "InvalidRequest", message));
+    }
+    let service = match call.service {
+        Service::S3 | Service::S3Control => "s3",
+        Service::Sns => "sns",
+        Service::CloudWatch => "monitoring",
+    };
+    if claims.service == service && claims.covers(&place.region) {
+        return Ok(());
+    }
+    if service == "s3" {
+        let message = format!(
+            "The authorization header is malformed; the region '{}' is wrong; expecting '{}'",
+            claims.region, place.region
+        );
+        return Err(ServiceError::new(
+            400,
+            "AuthorizationHeaderMalformed",
+            message,
+        ));
+    }
+    let message = "Credential should be scoped to a valid region and the correct service";
+    Err(ServiceError::new(403, "SignatureDoesNotMatch", message))
 }
 
 fn request_id(seq: u64) -> String {
