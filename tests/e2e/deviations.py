@@ -1,0 +1,107 @@
+"""Where MiniStack is known to answer otherwise than AWS documents.
+
+A test asserts that each of them still exists, so that this list cannot outlive its reasons.
+There is none for the simulator: what it gets wrong is mended. docs/emulators.md says it in words.
+"""
+
+from dataclasses import dataclass
+
+from playing import Absent, Expected, ok, refused
+from world import ALARM
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """What MiniStack answers instead."""
+
+    expected: Expected
+    reason: str
+
+
+_ACCEPTED = "accepts what AWS refuses"
+_MINISTACK = {
+    "objects": {
+        "get default type": Deviation(ok(ContentType="application/octet-stream"), "S3's default is binary/octet-stream"),
+        "key of 1025 bytes": Deviation(ok(), _ACCEPTED),
+    },
+    "conditional-put": {
+        "if-none-match of an etag": Deviation(ok(), f"{_ACCEPTED}: S3 knows only `*` here"),
+    },
+    "conditional-delete": {
+        "any, but deleted": Deviation(refused(404, "NoSuchKey"), "a delete marker counts as nothing; S3 answers 412"),
+    },
+    "multipart-refusals": {
+        "order": Deviation(ok(), f"{_ACCEPTED}: sorts the parts itself"),
+        "small": Deviation(ok(), f"{_ACCEPTED}: parts may have any size"),
+    },
+    "replication": {
+        "copy": Deviation(ok(ReplicationStatus="REPLICA", VersionId=str), "a replica gets a version id of its own"),
+    },
+    "routes": {
+        "another account": Deviation(ok(), f"{_ACCEPTED}: `x-amz-account-id` of another account"),
+    },
+    "publish": {
+        **{
+            step: Deviation(ok(MessageId=str), f"{_ACCEPTED}: message, subject and attributes are not checked")
+            for step in (
+                "without default",
+                "broken JSON",
+                "unknown structure",
+                "empty message",
+                "subject of 101 characters",
+                "subject beyond ASCII",
+                "subject with a line break",
+                "subject that begins with a space",
+                "empty attribute",
+            )
+        },
+        **{
+            step: Deviation(refused(404, "NotFound"), "any unknown ARN is `NotFound`")
+            for step in ("not an ARN", "topic of another Region")
+        },
+    },
+    "alarms": {
+        "by name": Deviation(
+            ok(MetricAlarms=[{"AlarmName": ALARM, "StateTransitionedTimestamp": Absent}]), "no time of the transition"
+        ),
+        "without a description": Deviation(
+            ok(MetricAlarms=[{"AlarmDescription": "", "StateTransitionedTimestamp": Absent}]),
+            "an empty description instead of none; no time of the transition",
+        ),
+        "settled": Deviation(
+            ok(MetricAlarms=[{"StateValue": "OK", "StateReason": "over", "StateReasonData": '{"version":"1.0"}'}]),
+            "keeps the last state's reason data",
+        ),
+    },
+}
+
+# Members that one server sends and the other does not, by operation, where both did the same.
+ONLY_SIMULATOR = {
+    # S3 encrypts every object, and echoes the checksum that it was sent.
+    "PutObject": {"ChecksumCRC32", "ChecksumType", "ServerSideEncryption"},
+    "GetObject": {"ServerSideEncryption"},
+    "HeadObject": {"ServerSideEncryption"},
+    # Echoed where it was asked for.
+    "ListObjectVersions": {"EncodingType"},
+    "DescribeAlarms": {"MetricAlarms[].StateTransitionedTimestamp"},
+}
+ONLY_MINISTACK = {
+    # AWS sends them too; nothing here reads them.
+    "ListObjectVersions": {
+        *(f"{kind}[].Owner.{name}" for kind in ("Versions", "DeleteMarkers") for name in ("DisplayName", "ID"))
+    },
+    "HeadBucket": {"BucketArn"},
+    # Empty descriptions, where none was given; reason data of an earlier state.
+    "DescribeAlarms": {
+        "MetricAlarms[].AlarmDescription",
+        "MetricAlarms[].StateReasonData",
+        "CompositeAlarms[].AlarmDescription",
+    },
+}
+
+
+def of(server):
+    """Deviations of a server by scenario and step."""
+    if server != "ministack":
+        return {}
+    return {(scenario, step): known for scenario, steps in _MINISTACK.items() for step, known in steps.items()}

@@ -1,0 +1,484 @@
+"""What this project believes of AWS, as tables of calls and answers.
+
+Each scenario names its source in the AWS documentation. Both servers play all of them
+(test_conformance.py); the simulator's answers are also held against botocore's service models
+(test_models.py).
+"""
+
+from datetime import datetime
+from hashlib import md5
+
+from playing import Absent, Mrap, Ref, Scenario, Step, ok, refused
+from world import (
+    ACCOUNT, ALARM, ALARM_DESCRIPTION, AWAY, AWAY_REGION, COMPOSITE, CONTROL_REGION, HOME, HOME_REGION, PLAIN,
+    SECOND_ALARM, STATE, TOPIC,
+)  # fmt: skip
+
+FIVE_MIB = 5 * 1024 * 1024
+CONTROL_ENDPOINTS = ("us-east-1", "us-west-2", "ap-southeast-2", "ap-northeast-1", "eu-west-1")
+S3_GUIDE = "https://docs.aws.amazon.com/AmazonS3/latest/userguide"
+S3_API = "https://docs.aws.amazon.com/AmazonS3/latest/API"
+
+
+def etag(body):
+    return f'"{md5(body, usedforsecurity=False).hexdigest()}"'
+
+
+def etag_of_parts(*parts):
+    digests = b"".join(md5(part, usedforsecurity=False).digest() for part in parts)
+    return f'{etag(digests)[:-1]}-{len(parts)}"'
+
+
+def s3(name, operation, expected, bucket=STATE, region=CONTROL_REGION, eventually=False, **parameters):
+    return Step(name, "s3", region, operation, {"Bucket": bucket, **parameters}, expected, eventually)
+
+
+def routes(name, operation, expected, region=HOME_REGION, mrap=Mrap, **parameters):
+    return Step(name, "s3control", region, operation, {"AccountId": ACCOUNT, "Mrap": mrap, **parameters}, expected)
+
+
+def publish(name, expected, topic=TOPIC, region=CONTROL_REGION, **parameters):
+    parameters = {"TopicArn": topic, "Message": "text", **parameters}
+    return Step(name, "sns", region, "Publish", parameters, expected)
+
+
+def cloudwatch(name, operation, expected, region=CONTROL_REGION, **parameters):
+    return Step(name, "cloudwatch", region, operation, parameters, expected)
+
+
+def dial(bucket, percentage):
+    return {"Bucket": bucket, "TrafficDialPercentage": percentage}
+
+
+def shown(home, away):
+    """The routes of the world's MRAP as the routes API shows them."""
+    return ok(
+        Mrap=Mrap,
+        Routes=[
+            {"Bucket": HOME, "Region": HOME_REGION, "TrafficDialPercentage": home},
+            {"Bucket": AWAY, "Region": AWAY_REGION, "TrafficDialPercentage": away},
+        ],
+    )
+
+
+OBJECTS = Scenario(
+    "objects",
+    "An object comes back as it was written; what is missing has an error of its own, which a HEAD cannot name.",
+    f"{S3_API}/API_GetObject.html, API_PutObject.html, ErrorResponses.html",
+    (
+        s3("put", "PutObject", ok(ETag=etag(b"one two"), VersionId=str), Key="objects/a", Body=b"one two",
+           ContentType="text/plain", Metadata={"round": "7"}),
+        s3("get", "GetObject", ok(
+            Body=b"one two", ETag=etag(b"one two"), VersionId=Ref("put", "VersionId"), ContentLength=7,
+            ContentType="text/plain", Metadata={"round": "7"}, LastModified=datetime, ReplicationStatus=Absent,
+        ), Key="objects/a"),
+        s3("head", "HeadObject", ok(
+            ETag=etag(b"one two"), VersionId=Ref("put", "VersionId"), ContentLength=7, Metadata={"round": "7"},
+        ), Key="objects/a"),
+        s3("range", "GetObject", ok(206, Body=b"two", ContentLength=3, ContentRange="bytes 4-6/7"),
+           Key="objects/a", Range="bytes=4-"),
+        s3("range beyond the end", "GetObject", refused(416, "InvalidRange"), Key="objects/a", Range="bytes=70-"),
+        s3("default type", "PutObject", ok(), Key="objects/b", Body=b""),
+        s3("get default type", "GetObject", ok(ContentType="binary/octet-stream", ContentLength=0, Body=b""), Key="objects/b"),
+        s3("unchanged", "GetObject", refused(304, "304"), Key="objects/a", IfNoneMatch=etag(b"one two")),
+        s3("changed", "GetObject", ok(Body=b"one two"), Key="objects/a", IfNoneMatch=etag(b"other")),
+        s3("other than wanted", "GetObject", refused(412, "PreconditionFailed"), Key="objects/a", IfMatch=etag(b"other")),
+        s3("missing key", "GetObject", refused(404, "NoSuchKey"), Key="objects/none"),
+        s3("head of a missing key", "HeadObject", refused(404, "404"), Key="objects/none"),
+        s3("missing bucket", "GetObject", refused(404, "NoSuchBucket"), bucket="sentinel-none", Key="objects/a"),
+        s3("head in a missing bucket", "HeadObject", refused(404, "404"), bucket="sentinel-none", Key="objects/a"),
+        s3("key of 1025 bytes", "PutObject", refused(400, "KeyTooLongError"), Key="k" * 1025, Body=b""),
+    ),
+)  # fmt: skip
+
+VERSIONS = Scenario(
+    "versions",
+    "In a versioned bucket a delete adds a marker; every version stays readable by id until it is deleted by id.",
+    f"{S3_GUIDE}/DeleteMarker.html, DeletingObjectVersions.html",
+    (
+        s3("put one", "PutObject", ok(VersionId=str), Key="versions/a", Body=b"one"),
+        s3("put two", "PutObject", ok(VersionId=str), Key="versions/a", Body=b"two!"),
+        s3("put elsewhere", "PutObject", ok(VersionId=str), Key="versions/b", Body=b"b"),
+        s3("get one", "GetObject", ok(Body=b"one", VersionId=Ref("put one", "VersionId")),
+           Key="versions/a", VersionId=Ref("put one", "VersionId")),
+        s3("get current", "GetObject", ok(Body=b"two!", VersionId=Ref("put two", "VersionId")), Key="versions/a"),
+        s3("version of another key", "GetObject", refused(404, "NoSuchVersion"),
+           Key="versions/a", VersionId=Ref("put elsewhere", "VersionId")),
+        s3("delete", "DeleteObject", ok(204, DeleteMarker=True, VersionId=str), Key="versions/a"),
+        s3("get deleted", "GetObject", refused(404, "NoSuchKey", x_amz_delete_marker="true", x_amz_version_id=str),
+           Key="versions/a"),
+        s3("head deleted", "HeadObject", refused(404, "404", x_amz_delete_marker="true", x_amz_version_id=str),
+           Key="versions/a"),
+        s3("get marker", "GetObject", refused(405, "MethodNotAllowed", x_amz_delete_marker="true"),
+           Key="versions/a", VersionId=Ref("delete", "VersionId")),
+        s3("head marker", "HeadObject", refused(405, "405", x_amz_delete_marker="true"),
+           Key="versions/a", VersionId=Ref("delete", "VersionId")),
+        s3("list", "ListObjectVersions", ok(
+            IsTruncated=False, Name=STATE, Prefix="versions/a",
+            Versions=[
+                {"Key": "versions/a", "VersionId": Ref("put two", "VersionId"), "IsLatest": False, "Size": 4,
+                 "ETag": etag(b"two!"), "StorageClass": "STANDARD", "LastModified": datetime},
+                {"Key": "versions/a", "VersionId": Ref("put one", "VersionId"), "IsLatest": False, "Size": 3},
+            ],
+            DeleteMarkers=[{"Key": "versions/a", "VersionId": Ref("delete", "VersionId"), "IsLatest": True,
+                            "LastModified": datetime}],
+        ), Prefix="versions/a"),
+        s3("first page", "ListObjectVersions", ok(
+            IsTruncated=True, MaxKeys=2, NextKeyMarker="versions/a", NextVersionIdMarker=Ref("put two", "VersionId"),
+        ), Prefix="versions/", MaxKeys=2),
+        s3("second page", "ListObjectVersions", ok(
+            IsTruncated=False, KeyMarker="versions/a", VersionIdMarker=Ref("put two", "VersionId"),
+            Versions=[{"VersionId": Ref("put one", "VersionId")}, {"VersionId": Ref("put elsewhere", "VersionId")}],
+        ), Prefix="versions/", KeyMarker="versions/a", VersionIdMarker=Ref("put two", "VersionId")),
+        s3("delete marker", "DeleteObject", ok(204, DeleteMarker=True, VersionId=Ref("delete", "VersionId")),
+           Key="versions/a", VersionId=Ref("delete", "VersionId")),
+        s3("undeleted", "GetObject", ok(Body=b"two!"), Key="versions/a"),
+        s3("delete current by id", "DeleteObject", ok(204, VersionId=Ref("put two", "VersionId"), DeleteMarker=Absent),
+           Key="versions/a", VersionId=Ref("put two", "VersionId")),
+        s3("older one is current", "GetObject", ok(Body=b"one"), Key="versions/a"),
+        s3("delete what never was", "DeleteObject", ok(204, DeleteMarker=True, VersionId=str), Key="versions/none"),
+        s3("delete several", "DeleteObjects", ok(
+            Deleted=[{"Key": "versions/a", "DeleteMarker": True, "DeleteMarkerVersionId": str},
+                     {"Key": "versions/b", "VersionId": Ref("put elsewhere", "VersionId")}],
+            Errors=Absent,
+        ), Delete={"Objects": [{"Key": "versions/a"},
+                               {"Key": "versions/b", "VersionId": Ref("put elsewhere", "VersionId")}]}),
+    ),
+)  # fmt: skip
+
+UNVERSIONED = Scenario(
+    "unversioned",
+    "A bucket that was never versioned sends no version ids, and lists its objects as version `null`.",
+    f"{S3_GUIDE}/versioning-workflows.html, {S3_API}/API_GetBucketVersioning.html",
+    (
+        s3("put", "PutObject", ok(VersionId=Absent), bucket=PLAIN, Key="a", Body=b"a"),
+        s3("head", "HeadObject", ok(VersionId=Absent), bucket=PLAIN, Key="a"),
+        s3("list", "ListObjectVersions", ok(Versions=[{"Key": "a", "VersionId": "null", "IsLatest": True}]), bucket=PLAIN),
+        s3("delete", "DeleteObject", ok(204, VersionId=Absent, DeleteMarker=Absent), bucket=PLAIN, Key="a"),
+        s3("gone", "ListObjectVersions", ok(Versions=Absent, DeleteMarkers=Absent), bucket=PLAIN),
+        s3("state", "GetBucketVersioning", ok(Status=Absent), bucket=PLAIN),
+        s3("state of a versioned one", "GetBucketVersioning", ok(Status="Enabled")),
+    ),
+)  # fmt: skip
+
+CONDITIONAL_PUT = Scenario(
+    "conditional-put",
+    "A conditional PUT is a compare-and-swap on the current version; the state store stands on it.",
+    f"{S3_GUIDE}/conditional-writes.html, {S3_API}/API_PutObject.html",
+    (
+        s3("create", "PutObject", ok(ETag=etag(b"one")), Key="cas/put", Body=b"one", IfNoneMatch="*"),
+        s3("create again", "PutObject", refused(412, "PreconditionFailed"), Key="cas/put", Body=b"two", IfNoneMatch="*"),
+        s3("swap", "PutObject", ok(ETag=etag(b"two")), Key="cas/put", Body=b"two", IfMatch=etag(b"one")),
+        s3("swap from a stale state", "PutObject", refused(412, "PreconditionFailed"),
+           Key="cas/put", Body=b"three", IfMatch=etag(b"one")),
+        s3("unharmed", "GetObject", ok(Body=b"two"), Key="cas/put"),
+        s3("swap of nothing", "PutObject", refused(404, "NoSuchKey"), Key="cas/none", Body=b"x", IfMatch=etag(b"one")),
+        s3("delete", "DeleteObject", ok(204, DeleteMarker=True), Key="cas/put"),
+        s3("swap of a deleted one", "PutObject", refused(404, "NoSuchKey"), Key="cas/put", Body=b"x", IfMatch=etag(b"two")),
+        s3("create over a marker", "PutObject", ok(ETag=etag(b"four")), Key="cas/put", Body=b"four", IfNoneMatch="*"),
+        s3("if-none-match of an etag", "PutObject", refused(501, "NotImplemented"),
+           Key="cas/put", Body=b"x", IfNoneMatch=etag(b"one")),
+    ),
+)  # fmt: skip
+
+CONDITIONAL_DELETE = Scenario(
+    "conditional-delete",
+    "A conditional DELETE removes only what the caller has seen.",
+    f"{S3_GUIDE}/conditional-deletes.html, {S3_API}/API_DeleteObject.html",
+    (
+        s3("put", "PutObject", ok(), Key="cas/delete", Body=b"one"),
+        s3("stale", "DeleteObject", refused(412, "PreconditionFailed"), Key="cas/delete", IfMatch=etag(b"other")),
+        s3("unharmed", "HeadObject", ok(), Key="cas/delete"),
+        s3("exact", "DeleteObject", ok(204, DeleteMarker=True), Key="cas/delete", IfMatch=etag(b"one")),
+        s3("any, but deleted", "DeleteObject", refused(412, "PreconditionFailed"), Key="cas/delete", IfMatch="*"),
+        s3("what never was", "DeleteObject", refused(404, "NoSuchKey"), Key="cas/never", IfMatch="*"),
+        s3("put again", "PutObject", ok(), Key="cas/delete", Body=b"two"),
+        s3("any", "DeleteObject", ok(204, DeleteMarker=True), Key="cas/delete", IfMatch="*"),
+        s3("put kept", "PutObject", ok(), Key="cas/kept", Body=b"one"),
+        s3("several, one stale", "DeleteObjects", ok(Deleted=Absent, Errors=[{"Key": "cas/kept", "Code": "PreconditionFailed"}]),
+           Delete={"Objects": [{"Key": "cas/kept", "ETag": etag(b"other")}]}),
+    ),
+)  # fmt: skip
+
+MULTIPART = Scenario(
+    "multipart",
+    "A multipart upload appears at once when it is completed, under an ETag of its own kind, or not at all.",
+    f"{S3_GUIDE}/mpuoverview.html, {S3_API}/API_CompleteMultipartUpload.html, {S3_GUIDE}/conditional-writes.html",
+    (
+        s3("start", "CreateMultipartUpload", ok(Bucket=STATE, Key="multipart/a", UploadId=str),
+           Key="multipart/a", Metadata={"round": "8"}),
+        s3("part 1", "UploadPart", ok(ETag=etag(b"x" * FIVE_MIB)), Key="multipart/a", PartNumber=1,
+           UploadId=Ref("start", "UploadId"), Body=b"x" * FIVE_MIB),
+        s3("part 2", "UploadPart", ok(ETag=etag(b"end")), Key="multipart/a", PartNumber=2,
+           UploadId=Ref("start", "UploadId"), Body=b"end"),
+        s3("not there yet", "HeadObject", refused(404, "404"), Key="multipart/a"),
+        s3("complete", "CompleteMultipartUpload", ok(
+            Bucket=STATE, Key="multipart/a", Location=str, ETag=etag_of_parts(b"x" * FIVE_MIB, b"end"), VersionId=str,
+        ), Key="multipart/a", UploadId=Ref("start", "UploadId"), IfNoneMatch="*", MultipartUpload={"Parts": [
+            {"PartNumber": 1, "ETag": Ref("part 1", "ETag")}, {"PartNumber": 2, "ETag": Ref("part 2", "ETag")}]}),
+        s3("there", "HeadObject", ok(ContentLength=FIVE_MIB + 3, ETag=Ref("complete", "ETag"), Metadata={"round": "8"}),
+           Key="multipart/a"),
+        s3("start over an object", "CreateMultipartUpload", ok(UploadId=str), Key="multipart/a"),
+        s3("part over an object", "UploadPart", ok(), Key="multipart/a", PartNumber=1,
+           UploadId=Ref("start over an object", "UploadId"), Body=b"1"),
+        s3("only if new", "CompleteMultipartUpload", refused(412, "PreconditionFailed"), Key="multipart/a",
+           UploadId=Ref("start over an object", "UploadId"), IfNoneMatch="*",
+           MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag(b"1")}]}),
+        s3("only the same", "CompleteMultipartUpload", ok(ETag=str), Key="multipart/a",
+           UploadId=Ref("start over an object", "UploadId"), IfMatch=Ref("complete", "ETag"),
+           MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag(b"1")}]}),
+    ),
+)  # fmt: skip
+
+def upload(name, *parts):
+    """An upload under a key of its own, for a completion that must be refused."""
+    key = f"multipart/{name}"
+    return (
+        s3(f"start {name}", "CreateMultipartUpload", ok(UploadId=str), Key=key),
+        *(
+            s3(f"{name} {number}", "UploadPart", ok(), Key=key, PartNumber=number,
+               UploadId=Ref(f"start {name}", "UploadId"), Body=body)
+            for number, body in enumerate(parts, start=1)
+        ),
+    )  # fmt: skip
+
+
+def complete(name, expected, *parts):
+    listed = [{"PartNumber": number, "ETag": etag(body)} for number, body in parts]
+    return s3(name, "CompleteMultipartUpload", expected, Key=f"multipart/{name}",
+              UploadId=Ref(f"start {name}", "UploadId"), MultipartUpload={"Parts": listed})  # fmt: skip
+
+
+MULTIPART_REFUSALS = Scenario(
+    "multipart-refusals",
+    "A completion must list existing parts in ascending order, all but the last of 5 MiB; an aborted upload is gone.",
+    f"{S3_API}/API_CompleteMultipartUpload.html, API_AbortMultipartUpload.html",
+    (
+        *upload("order", b"1", b"2"),
+        complete("order", refused(400, "InvalidPartOrder"), (2, b"2"), (1, b"1")),
+        *upload("unknown part", b"1"),
+        complete("unknown part", refused(400, "InvalidPart"), (3, b"1")),
+        *upload("other etag", b"1"),
+        complete("other etag", refused(400, "InvalidPart"), (1, b"2")),
+        *upload("small", b"1", b"2"),
+        complete("small", refused(400, "EntityTooSmall"), (1, b"1"), (2, b"2")),
+        *upload("aborted", b"1"),
+        s3("abort", "AbortMultipartUpload", ok(204), Key="multipart/aborted", UploadId=Ref("start aborted", "UploadId")),
+        s3("part after the abort", "UploadPart", refused(404, "NoSuchUpload"), Key="multipart/aborted", PartNumber=2,
+           UploadId=Ref("start aborted", "UploadId"), Body=b"2"),
+        complete("aborted", refused(404, "NoSuchUpload"), (1, b"1")),
+    ),
+)  # fmt: skip
+
+LISTING = Scenario(
+    "listing",
+    "A listing is in the order of the keys' bytes, folds prefixes, goes on where a page ended and shows no deleted object.",
+    f"{S3_API}/API_ListObjectsV2.html",
+    (
+        *(s3(f"put {key}", "PutObject", ok(), Key=f"list/{key}", Body=b"1") for key in ("b/1", "b/2", "c", "a", "ä &<", "z")),
+        s3("delete", "DeleteObject", ok(204), Key="list/z"),
+        s3("all", "ListObjectsV2", ok(
+            Name=STATE, Prefix="list/", KeyCount=5, MaxKeys=1000, IsTruncated=False, NextContinuationToken=Absent,
+            Contents=[{"Key": "list/a", "Size": 1, "ETag": etag(b"1"), "StorageClass": "STANDARD", "LastModified": datetime},
+                      {"Key": "list/b/1"}, {"Key": "list/b/2"}, {"Key": "list/c"}, {"Key": "list/ä &<"}],
+        ), Prefix="list/"),
+        s3("folded", "ListObjectsV2", ok(
+            KeyCount=4, Delimiter="/", CommonPrefixes=[{"Prefix": "list/b/"}],
+            Contents=[{"Key": "list/a"}, {"Key": "list/c"}, {"Key": "list/ä &<"}],
+        ), Prefix="list/", Delimiter="/"),
+        s3("first page", "ListObjectsV2", ok(
+            KeyCount=2, MaxKeys=2, IsTruncated=True, NextContinuationToken=str,
+            Contents=[{"Key": "list/a"}, {"Key": "list/b/1"}],
+        ), Prefix="list/", MaxKeys=2),
+        s3("second page", "ListObjectsV2", ok(
+            KeyCount=3, IsTruncated=False, ContinuationToken=Ref("first page", "NextContinuationToken"),
+            Contents=[{"Key": "list/b/2"}, {"Key": "list/c"}, {"Key": "list/ä &<"}],
+        ), Prefix="list/", ContinuationToken=Ref("first page", "NextContinuationToken")),
+        s3("after a key", "ListObjectsV2", ok(
+            StartAfter="list/b/2", Contents=[{"Key": "list/c"}, {"Key": "list/ä &<"}],
+        ), Prefix="list/", StartAfter="list/b/2"),
+        s3("nothing", "ListObjectsV2", ok(KeyCount=0, IsTruncated=False, Contents=Absent), Prefix="list/none"),
+        s3("missing bucket", "ListObjectsV2", refused(404, "NoSuchBucket"), bucket="sentinel-none"),
+    ),
+)  # fmt: skip
+
+BUCKETS = Scenario(
+    "buckets",
+    "A bucket answers in its own Region only, and a refusal elsewhere names that Region.",
+    f"{S3_API}/API_HeadBucket.html, API_GetBucketLocation.html, ErrorResponses.html",
+    (
+        s3("head", "HeadBucket", ok(BucketRegion=AWAY_REGION), bucket=AWAY, region=AWAY_REGION),
+        s3("head elsewhere", "HeadBucket", refused(301, "301", x_amz_bucket_region=AWAY_REGION), bucket=AWAY, region=HOME_REGION),
+        # Of a bucket that botocore was not redirected for yet: it remembers.
+        s3("get elsewhere", "GetObject", refused(301, "PermanentRedirect", x_amz_bucket_region=HOME_REGION),
+           bucket=HOME, region=AWAY_REGION, Key="any"),
+        s3("head of none", "HeadBucket", refused(404, "404"), bucket="sentinel-none"),
+        s3("location", "GetBucketLocation", ok(LocationConstraint=AWAY_REGION), bucket=AWAY, region=AWAY_REGION),
+        s3("location of the first Region", "GetBucketLocation", ok(LocationConstraint=None), bucket=HOME, region=HOME_REGION),
+    ),
+)  # fmt: skip
+
+REPLICATION = Scenario(
+    "replication",
+    "The source's version ends as COMPLETED, its copy is a REPLICA with the same version id, ETag and metadata; replicas and delete markers go no further.",
+    f"{S3_GUIDE}/replication-status.html, replication-what-is-isnt-replicated.html",
+    (
+        s3("put", "PutObject", ok(VersionId=str), bucket=HOME, region=HOME_REGION, Key="repl/a", Body=b"one",
+           Metadata={"round": "9"}),
+        s3("source", "HeadObject", ok(ReplicationStatus="COMPLETED"), bucket=HOME, region=HOME_REGION, Key="repl/a",
+           eventually=True),
+        s3("copy", "GetObject", ok(
+            Body=b"one", ReplicationStatus="REPLICA", VersionId=Ref("put", "VersionId"), ETag=etag(b"one"),
+            Metadata={"round": "9"},
+        ), bucket=AWAY, region=AWAY_REGION, Key="repl/a"),
+        s3("put away", "PutObject", ok(VersionId=str), bucket=AWAY, region=AWAY_REGION, Key="repl/b", Body=b"two"),
+        s3("the other way", "HeadObject", ok(ReplicationStatus="REPLICA"), bucket=HOME, region=HOME_REGION, Key="repl/b",
+           eventually=True),
+        s3("source of the other way", "HeadObject", ok(ReplicationStatus="COMPLETED"), bucket=AWAY, region=AWAY_REGION,
+           Key="repl/b"),
+        s3("delete", "DeleteObject", ok(204, DeleteMarker=True), bucket=HOME, region=HOME_REGION, Key="repl/a"),
+        s3("deleted at the source", "HeadObject", refused(404, "404"), bucket=HOME, region=HOME_REGION, Key="repl/a"),
+        s3("not deleted at the copy", "HeadObject", ok(ReplicationStatus="REPLICA"), bucket=AWAY, region=AWAY_REGION,
+           Key="repl/a"),
+    ),
+)  # fmt: skip
+
+ROUTES = Scenario(
+    "routes",
+    "Five Regions serve the routes API; a submission changes the routes it names and no others, and never all to passive.",
+    f"{S3_GUIDE}/MrapFailover.html, mrap-failover-errors.html, {S3_API}/API_control_SubmitMultiRegionAccessPointRoutes.html",
+    (
+        *(routes(f"get in {region}", "GetMultiRegionAccessPointRoutes", shown(100, 0), region) for region in CONTROL_ENDPOINTS),
+        routes("get elsewhere", "GetMultiRegionAccessPointRoutes", refused(301, "PermanentRedirect"), CONTROL_REGION),
+        routes("submit elsewhere", "SubmitMultiRegionAccessPointRoutes", refused(301, "PermanentRedirect"), "eu-central-1",
+               RouteUpdates=[dial(AWAY, 100)]),
+        routes("all passive", "SubmitMultiRegionAccessPointRoutes", refused(400, "InvalidRequest"),
+               RouteUpdates=[dial(HOME, 0), dial(AWAY, 0)]),
+        routes("the only active one passive", "SubmitMultiRegionAccessPointRoutes", refused(400, "InvalidRequest"),
+               RouteUpdates=[dial(HOME, 0)]),
+        routes("half a dial", "SubmitMultiRegionAccessPointRoutes", refused(400, "InvalidRequest"),
+               RouteUpdates=[dial(AWAY, 50)]),
+        routes("bucket of no member", "SubmitMultiRegionAccessPointRoutes", refused(400, "InvalidRequest"),
+               RouteUpdates=[dial(STATE, 100)]),
+        routes("unknown MRAP", "GetMultiRegionAccessPointRoutes", refused(404, "NoSuchMultiRegionAccessPoint"),
+               mrap=f"arn:aws:s3::{ACCOUNT}:accesspoint/aaaaaaaaaaaaa.mrap"),
+        routes("submit to an unknown MRAP", "SubmitMultiRegionAccessPointRoutes", refused(404, "NoSuchMultiRegionAccessPoint"),
+               mrap=f"arn:aws:s3::{ACCOUNT}:accesspoint/aaaaaaaaaaaaa.mrap", RouteUpdates=[dial(AWAY, 100)]),
+        routes("another account", "GetMultiRegionAccessPointRoutes", refused(403, "AccessDenied"), AccountId="444455556666"),
+        routes("nothing happened", "GetMultiRegionAccessPointRoutes", shown(100, 0), "us-west-2"),
+        routes("move", "SubmitMultiRegionAccessPointRoutes", ok(), "eu-west-1",
+               RouteUpdates=[dial(AWAY, 100), dial(HOME, 0)]),
+        routes("moved", "GetMultiRegionAccessPointRoutes", shown(0, 100), "ap-northeast-1"),
+        routes("both", "SubmitMultiRegionAccessPointRoutes", ok(), "us-west-2", RouteUpdates=[dial(HOME, 100)]),
+        routes("the one not named is unchanged", "GetMultiRegionAccessPointRoutes", shown(100, 100), "us-west-2"),
+        routes("back", "SubmitMultiRegionAccessPointRoutes", ok(), "us-west-2", RouteUpdates=[dial(AWAY, 0)]),
+        routes("again", "SubmitMultiRegionAccessPointRoutes", ok(), "us-west-2", RouteUpdates=[dial(AWAY, 0)]),
+        routes("as before", "GetMultiRegionAccessPointRoutes", shown(100, 0)),
+    ),
+)  # fmt: skip
+
+PUBLISH = Scenario(
+    "publish",
+    "SNS takes a message per protocol if it has a `default`, and refuses subjects and attributes that break its rules.",
+    "https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, sns-message-attributes.html",
+    (
+        publish("plain", ok(MessageId=str)),
+        publish("per protocol", ok(MessageId=str), MessageStructure="json",
+                Message='{"default": "short", "email": "long", "sqs": "{}"}', Subject="CRITICAL: us-east-1 is failing",
+                MessageAttributes={"severity": {"DataType": "String", "StringValue": "critical"},
+                                   "count": {"DataType": "Number", "StringValue": "3"}}),
+        publish("without default", refused(400, "InvalidParameter"), MessageStructure="json", Message='{"email": "x"}'),
+        publish("broken JSON", refused(400, "InvalidParameter"), MessageStructure="json", Message="{"),
+        publish("unknown structure", refused(400, "InvalidParameter"), MessageStructure="xml"),
+        publish("empty message", refused(400, "InvalidParameter"), Message=""),
+        publish("too long a message", refused(400, "InvalidParameter"), Message="x" * (256 * 1024 + 1)),
+        publish("subject of 101 characters", refused(400, "InvalidParameter"), Subject="x" * 101),
+        publish("subject beyond ASCII", refused(400, "InvalidParameter"), Subject="Störung"),
+        publish("subject with a line break", refused(400, "InvalidParameter"), Subject="one\ntwo"),
+        publish("subject that begins with a space", refused(400, "InvalidParameter"), Subject=" x"),
+        publish("empty attribute", refused(400, "ParameterValueInvalid"),
+                MessageAttributes={"severity": {"DataType": "String", "StringValue": ""}}),
+        publish("unknown topic", refused(404, "NotFound"), topic=TOPIC + "-none"),
+        publish("not an ARN", refused(400, "InvalidParameter"), topic="notifications"),
+        publish("topic of another Region", refused(400, "InvalidParameter"), region="us-west-2"),
+    ),
+)  # fmt: skip
+
+
+def alarm(name, region, state, **more):
+    return {
+        "AlarmName": name,
+        "AlarmArn": f"arn:aws:cloudwatch:{CONTROL_REGION}:{ACCOUNT}:alarm:{name}",
+        "Namespace": "Canary",
+        "MetricName": "Failed",
+        "Dimensions": [{"Name": "Region", "Value": region}],
+        "Statistic": "Average",
+        "Period": 60,
+        "EvaluationPeriods": 3,
+        "DatapointsToAlarm": 2,
+        "Threshold": 0.5,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "ignore",
+        "ActionsEnabled": True,
+        "OKActions": [TOPIC],
+        "AlarmActions": [TOPIC],
+        "InsufficientDataActions": [TOPIC],
+        "StateValue": state,
+        "StateReason": str,
+        "StateUpdatedTimestamp": datetime,
+        "StateTransitionedTimestamp": datetime,
+        "AlarmConfigurationUpdatedTimestamp": datetime,
+        **more,
+    }
+
+
+def named(*names):
+    return [{"AlarmName": name} for name in names]
+
+
+ALARMS = Scenario(
+    "alarms",
+    "DescribeAlarms tells each alarm's state and metric; without types it returns metric alarms only, even by name.",
+    "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html, API_SetAlarmState.html",
+    (
+        cloudwatch("raise", "SetAlarmState", ok(), AlarmName=ALARM, StateValue="ALARM", StateReason="rehearsal",
+                   StateReasonData='{"version":"1.0"}'),
+        cloudwatch("by name", "DescribeAlarms", ok(
+            MetricAlarms=[alarm(ALARM, HOME_REGION, "ALARM", AlarmDescription=ALARM_DESCRIPTION, StateReason="rehearsal",
+                                StateReasonData='{"version":"1.0"}')],
+        ), AlarmNames=[ALARM]),
+        cloudwatch("settle", "SetAlarmState", ok(), AlarmName=ALARM, StateValue="OK", StateReason="over"),
+        cloudwatch("settled", "DescribeAlarms", ok(
+            MetricAlarms=[{"AlarmName": ALARM, "StateValue": "OK", "StateReason": "over", "StateReasonData": Absent}],
+        ), AlarmNames=[ALARM]),
+        cloudwatch("without a description", "DescribeAlarms", ok(
+            MetricAlarms=[alarm(SECOND_ALARM, AWAY_REGION, "INSUFFICIENT_DATA", AlarmDescription=Absent)],
+        ), AlarmNames=[SECOND_ALARM]),
+        cloudwatch("all", "DescribeAlarms", ok(MetricAlarms=named(SECOND_ALARM, ALARM), CompositeAlarms=[])),
+        cloudwatch("composite by name without types", "DescribeAlarms", ok(MetricAlarms=[], CompositeAlarms=[]),
+                   AlarmNames=[COMPOSITE]),
+        cloudwatch("composite", "DescribeAlarms", ok(
+            MetricAlarms=[],
+            CompositeAlarms=[{
+                "AlarmName": COMPOSITE, "AlarmArn": f"arn:aws:cloudwatch:{CONTROL_REGION}:{ACCOUNT}:alarm:{COMPOSITE}",
+                "AlarmRule": f'ALARM("{ALARM}")', "StateValue": str, "StateReason": str, "StateUpdatedTimestamp": datetime,
+                "ActionsEnabled": True, "AlarmActions": [TOPIC],
+            }],
+        ), AlarmNames=[COMPOSITE], AlarmTypes=["CompositeAlarm", "MetricAlarm"]),
+        cloudwatch("by state", "DescribeAlarms", ok(MetricAlarms=named(ALARM)), StateValue="OK"),
+        cloudwatch("by prefix", "DescribeAlarms", ok(MetricAlarms=named(SECOND_ALARM)), AlarmNamePrefix="euw1"),
+        cloudwatch("unknown name", "DescribeAlarms", ok(MetricAlarms=[], CompositeAlarms=[]), AlarmNames=["none"]),
+        cloudwatch("another Region", "DescribeAlarms", ok(MetricAlarms=[]), region="us-west-2"),
+        cloudwatch("first page", "DescribeAlarms", ok(MetricAlarms=named(SECOND_ALARM), NextToken=str), MaxRecords=1),
+        cloudwatch("second page", "DescribeAlarms", ok(MetricAlarms=named(ALARM), NextToken=Absent),
+                   MaxRecords=1, NextToken=Ref("first page", "NextToken")),
+        cloudwatch("no such alarm", "SetAlarmState", refused(404, "ResourceNotFound"), AlarmName="none", StateValue="OK",
+                   StateReason="x"),
+    ),
+)  # fmt: skip
+
+ALL = (
+    OBJECTS, VERSIONS, UNVERSIONED, CONDITIONAL_PUT, CONDITIONAL_DELETE, MULTIPART, MULTIPART_REFUSALS,
+    LISTING, BUCKETS, REPLICATION,
+    ROUTES, PUBLISH, ALARMS,
+)  # fmt: skip
