@@ -193,7 +193,7 @@ impl fmt::Display for GuardVerdict {
 
 /// One line of a decision's report: every guard has one, whichever blocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct GuardReport {
     /// The guard.
     pub guard: Guard,
