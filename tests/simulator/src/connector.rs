@@ -112,7 +112,7 @@ impl Connector {
         }
         let Exchange {
             connect,
-            connecting,
+            unconnected,
             course,
             ..
         } = exchange;
@@ -135,7 +135,7 @@ impl Connector {
                 ))
             }
             Course::Silent => {
-                let (phase, limit) = if connecting && !is_sent(simulator, ticket.seq) {
+                let (phase, limit) = if unconnected {
                     ("connect", self.connect_timeout)
                 } else {
                     ("read", self.read_timeout.map(|limit| connect + limit))
@@ -165,14 +165,6 @@ impl Connector {
             }
         }
     }
-}
-
-/// Whether a request without answer got as far as the service's door: only a hang does not.
-fn is_sent(simulator: &Simulator, seq: u64) -> bool {
-    simulator.with(|world| {
-        let index = usize::try_from(seq).expect("a log in memory");
-        world.log()[index].fault.as_deref() != Some("hang")
-    })
 }
 
 async fn collect(request: HttpRequest) -> Result<http::Request<Bytes>, ConnectorError> {
@@ -213,7 +205,7 @@ fn io_error(kind: std::io::ErrorKind, message: &str) -> ConnectorError {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     simulator: Simulator,
-    pub(crate) seq: u64,
+    seq: u64,
     settled: bool,
 }
 

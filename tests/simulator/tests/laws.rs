@@ -68,7 +68,7 @@ impl Bench {
                     self.model.remove(&name(key));
                 }
             }
-            Step::Race { key } => self.race(name(key), round).await,
+            Step::Race { key } => Box::pin(self.race(name(key), round)).await,
             Step::Outage { away } => {
                 let region = if away { "eu-west-1" } else { "us-east-1" };
                 self.sim
@@ -182,7 +182,7 @@ fn name(key: u8) -> String {
 async fn check(seed: u64, steps: Vec<Step>) {
     let mut bench = Bench::new(seed);
     for (round, step) in steps.into_iter().enumerate() {
-        bench.step(round, step).await;
+        Box::pin(bench.step(round, step)).await;
         bench.check_reads();
     }
     bench.check_replicas().await;

@@ -5,7 +5,7 @@ mod common;
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use common::{AWAY, HOME, config, get, put, refusal, s3, s3_as, start};
+use common::{AWAY, HOME, config, get, put, refusal, s3, s3_as, secs, start};
 use simulator::Versioning;
 use simulator::truth::WriteKind;
 
@@ -425,4 +425,21 @@ async fn wrong_places_and_people_are_refused() {
         assert_eq!(refusal(refused), (403, code.to_owned()));
     }
     sim.with(|world| assert!(world.writes().is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_off_by_more_than_a_quarter_of_an_hour_is_refused() {
+    let sim = start(config(1));
+    let now = std::time::SystemTime::from(sim.with(|w| w.calendar(w.now())));
+    for (minutes, status) in [(14, 200), (16, 403)] {
+        let wrong = now - secs(minutes * 60);
+        let client = s3(&sim, "app", "us-east-2");
+        let config = client.config().to_builder();
+        let config = config.time_source(aws_smithy_async::time::StaticTimeSource::new(wrong));
+        let client = aws_sdk_s3::Client::from_conf(config.build());
+        let answer = client.list_objects_v2().bucket("state").send().await;
+        let (actual, code) = refusal(answer);
+        assert_eq!(actual, status, "{minutes} minutes");
+        assert_eq!(code == "RequestTimeTooSkewed", status == 403);
+    }
 }

@@ -263,7 +263,8 @@ impl AlarmConfig {
         self
     }
 
-    /// Adds an action.
+    /// Adds an action, taken on every state change: the ARN of a Lambda function or of an SNS
+    /// topic. A [`Delivery`] carries the payload of a channel only if the alarm acts on it.
     #[must_use]
     pub fn action(mut self, arn: impl Into<String>) -> Self {
         self.actions.push(arn.into());

@@ -55,8 +55,8 @@ pub(crate) struct Exchange {
     pub(crate) seq: u64,
     /// Spent on a new connection, before the request is sent.
     pub(crate) connect: Duration,
-    /// Whether the connection is a new one.
-    pub(crate) connecting: bool,
+    /// Whether no connection ever comes about, so that the connect time-out applies.
+    pub(crate) unconnected: bool,
     pub(crate) course: Course,
 }
 
@@ -110,12 +110,13 @@ impl World {
         let connect = if connecting { rtt * 2 } else { Duration::ZERO };
         self.keep_connection(&key, &call, &place, connecting);
         self.in_flight.insert(seq, key);
+        let unconnected = connecting && fault == Some(FaultKind::Hang);
         let course = self.course(sender, seq, call, place, fault, connect + rtt);
         self.settle_plans();
         Exchange {
             seq,
             connect,
-            connecting,
+            unconnected,
             course,
         }
     }
@@ -199,7 +200,7 @@ impl World {
         Exchange {
             seq,
             connect: Duration::ZERO,
-            connecting: true,
+            unconnected: true,
             course: Course::Unresolved { after },
         }
     }
