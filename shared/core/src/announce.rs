@@ -254,12 +254,12 @@ fn text(mrap: &MrapArn, draft: &Draft<'_>, event_id: &str, at: Timestamp) -> Str
         text.push_str("\nGuards\n");
         for report in answer.guards.iter().filter(|report| report.detail != "-") {
             let verdict = match (report.verdict, report.overridden) {
-                (GuardVerdict::Pass, _) => "pass   ",
-                (_, true) => "OVERRID",
-                (GuardVerdict::Block, false) => "BLOCK  ",
+                (_, true) => "OVERRIDDEN",
+                (GuardVerdict::Pass, false) => "pass",
+                (GuardVerdict::Block, false) => "BLOCK",
                 (GuardVerdict::Unknown, false) => "unknown",
             };
-            let _ = writeln!(text, "  {verdict} {}: {}", report.guard, report.detail);
+            let _ = writeln!(text, "  {verdict:<10} {}: {}", report.guard, report.detail);
         }
     }
     for (label, routes) in [
@@ -272,7 +272,7 @@ fn text(mrap: &MrapArn, draft: &Draft<'_>, event_id: &str, at: Timestamp) -> Str
                 let _ = writeln!(
                     text,
                     "  {:<16} {:>3}  {}",
-                    route.region,
+                    route.region.as_str(),
                     i32::from(route.dial),
                     route.bucket
                 );

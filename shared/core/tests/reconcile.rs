@@ -131,8 +131,10 @@ fn an_outside_change_is_adopted_once_and_never_reverted() {
 /// Which members count as chosen although they were bad.
 #[test]
 fn what_a_stranger_chose_knowingly_is_respected() {
+    /// Dials before and after, who is bad, and who is taken as chosen.
+    type Case<'a> = (&'a str, [i32; 3], [i32; 3], &'a [&'a str], &'a [&'a str]);
     #[rustfmt::skip]
-    let table: [(&str, [i32; 3], [i32; 3], &[&str], &[&str]); 5] = [
+    let table: [Case<'_>; 5] = [
         ("a bad one made active", [100, 0, 0], [0, 100, 0], &[B], &[B]),
         ("a good one made active", [100, 0, 0], [0, 100, 0], &[A], &[]),
         ("a bad one made active beside good ones", [100, 0, 0], [100, 100, 0], &[B], &[B]),

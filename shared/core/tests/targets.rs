@@ -117,7 +117,7 @@ fn nobody_healthy_is_explained_member_by_member() {
         "HTTP 503 SlowDown",
         "ap-northeast-1 misconfigured",
         "HTTP 403 AccessDenied",
-        "us-west-2 may miss the last 4875 s",
+        "us-west-2 may miss at least the last 4875 s",
     ] {
         let text = decision.explanation();
         assert!(text.contains(reason), "{reason} is not in: {text}");

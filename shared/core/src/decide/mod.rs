@@ -540,7 +540,7 @@ impl Context<'_> {
                 .from
                 .iter()
                 .any(|region| self.verdict(region) == Verdict::Bad),
-            explanation: text::explain(&plan, &blocking, self),
+            explanation: text::explain(&plan, &blocking),
             plan,
             blocking,
         }

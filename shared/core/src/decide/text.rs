@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Assessment, Context};
+use super::Assessment;
 use crate::guard::{Guard, GuardVerdict};
 use crate::names::Region;
 use crate::state::{Kind, Plan};
@@ -26,23 +26,20 @@ pub(super) fn list(regions: &BTreeSet<Region>) -> String {
         .join(", ")
 }
 
-/// The paragraph that explains a considered change.
-pub(super) fn explain(plan: &Plan, blocking: &BTreeSet<Guard>, context: &Context<'_>) -> String {
-    let mut sentences = Vec::new();
-    let (from, to) = (list(&plan.from), list(&plan.to));
-    sentences.push(match plan.kind {
-        Kind::Failover => format!("Failover from {from} to {to} ({}).", plan.reason),
-        Kind::Failback => format!("Failback from {from} to {to} ({}).", plan.reason),
-        Kind::Switchover => format!("Planned switchover from {from} to {to} ({}).", plan.reason),
-    });
+/// The paragraph that explains a considered change: what, why, what stands in its way, what it costs.
+pub(super) fn explain(plan: &Plan, blocking: &BTreeSet<Guard>) -> String {
     let detail = |guard: Guard| {
         plan.guards
             .iter()
             .find(|report| report.guard == guard)
-            .map_or("", |report| report.detail.as_str())
+            .map_or("-", |report| report.detail.as_str())
     };
+    let mut sentences = vec![
+        headline(plan, blocking),
+        format!("Reason: {}.", plan.reason),
+    ];
     for guard in blocking {
-        sentences.push(format!("{guard} stands in the way: {}.", detail(*guard)));
+        sentences.push(format!("{guard}: {}.", detail(*guard)));
     }
     for report in &plan.guards {
         if report.overridden {
@@ -52,31 +49,67 @@ pub(super) fn explain(plan: &Plan, blocking: &BTreeSet<Guard>, context: &Context
             ));
         } else if report.verdict == GuardVerdict::Unknown && !blocking.contains(&report.guard) {
             sentences.push(format!(
-                "Not known, and no obstacle: {} ({}).",
+                "{} is not known, which does not stop a failover: {}.",
                 report.guard, report.detail
             ));
         }
     }
-    if !blocking.contains(&Guard::EvidenceAgrees) && detail(Guard::EvidenceAgrees) != "-" {
-        sentences.push(format!("Evidence: {}.", detail(Guard::EvidenceAgrees)));
+    for (label, guard) in [
+        ("Probes", Guard::EvidenceAgrees),
+        ("Loss", Guard::LossIsAcceptable),
+    ] {
+        let said = plan.guards.iter().any(|report| {
+            report.guard == guard
+                && (report.overridden
+                    || blocking.contains(&guard)
+                    || report.verdict == GuardVerdict::Unknown)
+        });
+        if !said && detail(guard) != "-" {
+            sentences.push(format!("{label}: {}.", detail(guard)));
+        }
     }
-    if !plan.from.is_empty() && plan.kind != Kind::Failback {
-        sentences.push(
-            "Writes that have not been replicated arrive when the Region returns; a key written on both sides keeps both versions, and which is current is not defined."
-                .to_owned(),
-        );
+    if blocking.is_subset(&BTreeSet::from([Guard::ModeAllows])) && !plan.from.is_empty() {
+        sentences.push(consequences(plan.kind).to_owned());
     }
-    if plan.kind == Kind::Failback {
-        sentences.push(
-            "Writes made meanwhile that have not reached home yet appear there late.".to_owned(),
-        );
-    }
-    sentences.push(format!("Routes: {}.", context.observation.routes));
     sentences.join(" ")
 }
 
-/// Why no other candidate can take over, member by member; nothing where something else than
-/// the candidate stands in the way.
+/// What the change is, and what becomes of it.
+fn headline(plan: &Plan, blocking: &BTreeSet<Guard>) -> String {
+    let to = list(&plan.to);
+    let change = match (plan.from.is_empty(), plan.kind) {
+        (true, _) => {
+            let active = plan.before.active();
+            let begin = plan.to.difference(&active).cloned().collect();
+            format!("Activation of {}", list(&begin))
+        }
+        (false, Kind::Failover) => format!("Failover from {} to {to}", list(&plan.from)),
+        (false, Kind::Failback) => format!("Failback from {} to {to}", list(&plan.from)),
+        (false, Kind::Switchover) => {
+            format!("Planned switchover from {} to {to}", list(&plan.from))
+        }
+    };
+    if blocking.is_empty() {
+        return format!("{change}.");
+    }
+    let names: Vec<&str> = blocking.iter().map(|guard| guard.as_str()).collect();
+    format!("{change} is held back by {}.", names.join(", "))
+}
+
+/// What people have to expect of writes around a change.
+fn consequences(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Failover => {
+            "Writes that were not replicated before arrive when the Region returns; a key that is written on both sides keeps both versions, and which one is current is not defined."
+        }
+        Kind::Switchover | Kind::Failback => {
+            "Writes that are still being replicated appear late on the other side; a key that is written on both sides meanwhile keeps both versions, and which one is current is not defined."
+        }
+    }
+}
+
+/// Why no other candidate can take over, member by member, as far as it differs from what was
+/// said of the first.
 pub(super) fn others(first: &Assessment, others: &[Assessment]) -> Option<String> {
     let about_the_target = [
         Guard::TargetIsHealthy,
@@ -86,28 +119,32 @@ pub(super) fn others(first: &Assessment, others: &[Assessment]) -> Option<String
         Guard::RegionIsMember,
         Guard::NobodyElseIsActing,
     ];
-    if !about_the_target
-        .iter()
-        .any(|guard| first.blocking.contains(guard))
-    {
+    let own = |assessment: &Assessment| -> BTreeSet<(Guard, String)> {
+        assessment
+            .plan
+            .guards
+            .iter()
+            .filter(|report| {
+                about_the_target.contains(&report.guard)
+                    && assessment.blocking.contains(&report.guard)
+            })
+            .map(|report| (report.guard, report.detail.clone()))
+            .collect()
+    };
+    let said = own(first);
+    if said.is_empty() {
         return None;
     }
     let lines: Vec<String> = others
         .iter()
-        .map(|other| {
-            let reasons: Vec<String> = other
-                .plan
-                .guards
-                .iter()
-                .filter(|report| {
-                    about_the_target.contains(&report.guard)
-                        && other.blocking.contains(&report.guard)
-                })
-                .map(|report| format!("{}: {}", report.guard, report.detail))
+        .filter_map(|other| {
+            let reasons: Vec<String> = own(other)
+                .difference(&said)
+                .map(|(guard, detail)| format!("{guard}: {detail}"))
                 .collect();
             let active = other.plan.before.active();
-            let names = list(&other.plan.to.difference(&active).cloned().collect());
-            format!("{names} ({})", reasons.join("; "))
+            let target = list(&other.plan.to.difference(&active).cloned().collect());
+            (!reasons.is_empty()).then(|| format!("{target} ({})", reasons.join("; ")))
         })
         .collect();
     (!lines.is_empty()).then(|| format!("Nor can another member take over: {}.", lines.join("; ")))

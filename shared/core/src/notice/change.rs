@@ -209,7 +209,10 @@ impl Notices<'_> {
             ));
         }
         let incident = state.incident.as_ref().map(|incident| incident.id.clone());
-        let mut advice = vec!["Find out who did it: CloudTrail in us-west-2 records SubmitMultiRegionAccessPointRoutes.".to_owned()];
+        let mut advice = Vec::new();
+        if !late {
+            advice.push("Find out who did it: CloudTrail in us-west-2 records SubmitMultiRegionAccessPointRoutes.".to_owned());
+        }
         if let Some(id) = &incident {
             advice.push(format!(
                 "To confirm it: {}",

@@ -43,7 +43,7 @@ impl Notices<'_> {
                 format!("{explanation}. Nothing is moved for it."),
             )
         };
-        let step = format!("{region}{}", self.now.as_second());
+        let step = format!("{region}@{}", self.now.as_second());
         self.announce(
             state,
             &Draft {

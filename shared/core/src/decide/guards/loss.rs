@@ -58,7 +58,7 @@ impl Context<'_> {
         let mut detail = match worst {
             None => String::new(),
             Some((exposure, source, target)) => format!(
-                "{target} may miss the last {} of writes made in {source} (at least), limit {}",
+                "{target} may miss at least the last {} of writes made in {source}, limit {}",
                 seconds(exposure),
                 seconds(limit)
             ),

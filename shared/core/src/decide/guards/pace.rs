@@ -1,5 +1,7 @@
 //! How often the dial may be turned automatically.
 
+use std::fmt::Write;
+
 use jiff::SignedDuration;
 
 use super::{Says, block, pass, seconds};
@@ -16,8 +18,8 @@ impl Context<'_> {
         let thresholds = &self.settings.thresholds;
         let ended = self.state.cooldown_ended;
         let counts = |at: jiff::Timestamp| ended.is_none_or(|ended| at > ended);
-        let activated = wanted.activated(self.observation.routes);
-        for region in &activated {
+        let mut early = String::new();
+        for region in &wanted.activated(self.observation.routes) {
             let Some(departure) = self
                 .state
                 .last_automatic_departure(region)
@@ -26,7 +28,17 @@ impl Context<'_> {
                 continue;
             };
             let ago = self.now.duration_since(departure.at);
-            if ago < thresholds.cooldown && !self.may_return_early(region) {
+            if ago >= thresholds.cooldown {
+                continue;
+            }
+            if self.may_return_early(region) {
+                let _ = write!(
+                    early,
+                    "; {region} was left {} ago and may return early: every active member is bad and it has been good for {}",
+                    seconds(ago),
+                    seconds(thresholds.return_healthy)
+                );
+            } else {
                 return block(format!(
                     "{region} was left {} ago, cooldown {}; sooner only if every active member is bad and {region} was good for {}",
                     seconds(ago),
@@ -46,7 +58,7 @@ impl Context<'_> {
                     ))
                 } else {
                     pass(format!(
-                        "last change {} ago, cooldown {}",
+                        "last change {} ago, cooldown {}{early}",
                         seconds(ago),
                         seconds(thresholds.cooldown)
                     ))
