@@ -25,9 +25,6 @@ pub type Environment = BTreeMap<String, String>;
 
 /// The binary to try: `FAILOVER_BINARY` if it is set (an absolute path, such as that of a release
 /// build), else `built`, which cargo has just made.
-///
-/// # Panics
-/// If there is no such file.
 #[must_use]
 pub fn failover_binary(built: &str) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "the edge of the tests")]
@@ -80,9 +77,6 @@ impl Output {
 
 impl Function {
     /// Starts the process with these variables, those that Lambda sets, and no others.
-    ///
-    /// # Panics
-    /// If it cannot be started.
     pub async fn start(binary: &Path, environment: &Environment) -> Self {
         let api = RuntimeApi::start().await;
         let mut child = Command::new(binary)
@@ -138,9 +132,6 @@ impl Function {
     }
 
     /// Hands it an invocation and waits for what it reports.
-    ///
-    /// # Panics
-    /// If the process ends, or reports nothing before the deadline and a little longer.
     pub async fn invoke(&mut self, invocation: Invocation) -> Outcome {
         let left = invocation.deadline.duration_since(crate::now());
         let limit = Duration::try_from(left).unwrap_or_default() + GRACE;
@@ -157,9 +148,6 @@ impl Function {
     }
 
     /// As [`invoke`](Self::invoke), for what should be answered.
-    ///
-    /// # Panics
-    /// If the invocation fails.
     pub async fn answer(&mut self, invocation: Invocation) -> Value {
         match self.invoke(invocation).await {
             Outcome::Response(answer) => answer,
@@ -170,9 +158,6 @@ impl Function {
     }
 
     /// As [`invoke`](Self::invoke), for what should be refused.
-    ///
-    /// # Panics
-    /// If the invocation succeeds.
     pub async fn failure(&mut self, invocation: Invocation) -> Failure {
         match self.invoke(invocation).await {
             Outcome::Error(failure) => failure,
@@ -181,9 +166,6 @@ impl Function {
     }
 
     /// Ends it as Lambda does: `SIGKILL`, without warning. Returns what it had printed.
-    ///
-    /// # Panics
-    /// If it does not end.
     pub async fn kill(mut self) -> Output {
         // It may have ended by itself.
         let _ = self.child.start_kill();
@@ -192,9 +174,6 @@ impl Function {
     }
 
     /// Waits until it ends by itself.
-    ///
-    /// # Panics
-    /// If it does not.
     pub async fn ended(&mut self) -> ExitStatus {
         let status = timeout(PATIENCE, self.child.wait())
             .await

@@ -94,9 +94,6 @@ struct Ledger {
 
 impl RuntimeApi {
     /// Listens on a free port of the loopback interface.
-    ///
-    /// # Panics
-    /// If there is none.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("a bound listener");
@@ -237,18 +234,14 @@ impl Shared {
 
     fn finish(&self, request_id: &str, outcome: Outcome) -> Response<Full<Bytes>> {
         let mut ledger = self.ledger.lock().unwrap();
-        match ledger.running.remove(request_id) {
-            Some(sender) => {
-                // Whoever asked may have stopped waiting.
-                let _ = sender.send(outcome);
-                plain(StatusCode::ACCEPTED)
-            }
-            None => {
-                let text = format!("{request_id} is answered and does not run: {outcome:?}");
-                ledger.unexpected.push(text);
-                plain(StatusCode::BAD_REQUEST)
-            }
-        }
+        let Some(sender) = ledger.running.remove(request_id) else {
+            let text = format!("{request_id} is answered and does not run: {outcome:?}");
+            ledger.unexpected.push(text);
+            return plain(StatusCode::BAD_REQUEST);
+        };
+        // Whoever asked may have stopped waiting.
+        let _ = sender.send(outcome);
+        plain(StatusCode::ACCEPTED)
     }
 
     fn unexpected(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {

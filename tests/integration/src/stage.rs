@@ -102,9 +102,6 @@ fn blueprint(seed: u64) -> WorldConfig {
 
 impl Stage {
     /// Builds the world and serves it. All canaries are where they belong.
-    ///
-    /// # Panics
-    /// If no port can be had.
     pub async fn set(seed: u64) -> Self {
         let simulator = Simulator::new(blueprint(seed));
         let address = server::spawn(simulator.clone()).await.expect("a port");
@@ -163,15 +160,12 @@ impl Stage {
     /// Takes home down for good, at once: connections are refused.
     pub fn home_down(&self) {
         let now = self.simulator.now();
-        let long = Duration::from_secs(24 * 3600);
+        let long = Duration::from_hours(24);
         self.simulator
             .with(|world| world.region_down(Outage::refuse(HOME, now, long)));
     }
 
     /// Sets the alarm off and waits for its events.
-    ///
-    /// # Panics
-    /// If none comes.
     pub async fn alarm(&self) -> Delivery {
         self.simulator.with(|world| {
             let reason = "Threshold Crossed";
@@ -209,9 +203,6 @@ impl Stage {
     }
 
     /// The function's state; none before it was first written.
-    ///
-    /// # Panics
-    /// If it is no JSON.
     #[must_use]
     pub fn state(&self) -> Option<Value> {
         let (bucket, key) = STATE;
@@ -222,9 +213,6 @@ impl Stage {
     }
 
     /// Everything published so far, by both topics, in order.
-    ///
-    /// # Panics
-    /// If a message is not one for each protocol.
     #[must_use]
     pub fn announced(&self) -> Vec<Announced> {
         let published = self.simulator.with(|world| world.published().to_vec());
@@ -245,9 +233,6 @@ impl Stage {
     }
 
     /// Asserts that the state records this one change, its incident, and the routes as they are.
-    ///
-    /// # Panics
-    /// If it does not.
     pub fn assert_recorded_once(&self) {
         let state = self.state().expect("a state");
         let changes = state["changes"].as_array().expect("changes");
@@ -259,6 +244,12 @@ impl Stage {
         assert!(self.is_settled(), "{state:#}");
     }
 
+    /// Whether somebody holds the claim.
+    #[must_use]
+    pub fn is_claimed(&self) -> bool {
+        self.state().is_some_and(|state| !is_empty(&state["claim"]))
+    }
+
     /// How many requests the world has seen.
     #[must_use]
     pub fn requests(&self) -> usize {
@@ -266,9 +257,6 @@ impl Stage {
     }
 
     /// Sends ticks until no claim, proof or announcement is open; returns how many it took.
-    ///
-    /// # Panics
-    /// If that does not happen within a minute.
     pub async fn tick_until_settled(&self, function: &mut Function) -> usize {
         let mut ticks = 0;
         let settled = async {
@@ -281,7 +269,7 @@ impl Stage {
                 }
             }
         };
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         let in_time = timeout(limit, settled).await.is_ok();
         assert!(in_time, "never settled: {:#?}", self.state());
         ticks
@@ -315,9 +303,6 @@ pub fn command(payload: &Value, request_id: &str) -> Invocation {
 }
 
 /// Asserts that an answer has the fields that other people's scripts rely on.
-///
-/// # Panics
-/// If it has not.
 pub fn assert_answer(answer: &Value, outcome: &str) {
     assert_eq!(answer["outcome"], outcome, "{answer:#}");
     let explanation = answer["explanation"].as_str().unwrap_or_default();
@@ -345,9 +330,6 @@ pub fn assert_answer(answer: &Value, outcome: &str) {
 
 /// Asserts what must be true of everything a process prints: standard output is JSON by the line,
 /// metrics are complete, and nobody's secrets or keys are in it.
-///
-/// # Panics
-/// If it is not.
 pub fn assert_log(output: &Output) {
     let all = output.all();
     for secret in [SECRET, TOKEN, CUSTOMERS_KEY, "Signature=", "VersionsResult"] {
@@ -387,9 +369,6 @@ fn assert_metrics(line: &Value) {
 
 /// Asserts that every event was announced under one content, to both topics at least once, with
 /// the attributes of the contract; returns the events.
-///
-/// # Panics
-/// If not.
 #[must_use]
 pub fn assert_announced(stage: &Stage) -> BTreeSet<String> {
     let mut by_id: BTreeMap<String, Vec<Announced>> = BTreeMap::new();

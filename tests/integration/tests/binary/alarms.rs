@@ -23,10 +23,10 @@ async fn moves_the_dial(seed: u64, payload: fn(Delivery) -> Option<Value>) {
     assert!(incident.ends_with(HOME), "{incident}");
     assert_eq!(stage.active(), [AWAY]);
     assert_eq!(stage.changes().len(), 1);
-    let state = stage.state().unwrap();
-    assert_eq!(state["schema"], 1);
-    assert_eq!(state["changes"][0]["decision"], answer["decision"]);
-    assert_eq!(state["incident"]["id"], answer["incident"]);
+    let record = stage.state().unwrap();
+    assert_eq!(record["schema"], 1);
+    assert_eq!(record["changes"][0]["decision"], answer["decision"]);
+    assert_eq!(record["incident"]["id"], answer["incident"]);
     stage.assert_recorded_once();
     let events = assert_announced(&stage);
     assert!(events.contains("submitted") && events.contains("failed-over"));

@@ -60,9 +60,9 @@ async fn a_night_with_a_hold() {
         .answer(command(&acknowledge, "acknowledge-1"))
         .await;
     assert_answer(&answer, "acknowledged");
-    let state = stage.state().unwrap();
-    assert!(is_empty(&state["triggers"]), "{state:#}");
-    assert!(is_empty(&state["incident"]), "{state:#}");
+    let record = stage.state().unwrap();
+    assert!(is_empty(&record["triggers"]), "{record:#}");
+    assert!(is_empty(&record["incident"]), "{record:#}");
     assert_eq!(stage.active(), [AWAY], "acknowledge moves nothing");
     assert_eq!(stage.changes().len(), 1);
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use integration::{AWAY, Stage, assert_announced, assert_log, command, pause};
+use integration::process::Function;
+use integration::runtime_api::Invocation;
+use integration::{AWAY, Stage, assert_announced, assert_log, command, pause, tick};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -38,13 +40,7 @@ async fn killed_at(seed: u64, point: Point) -> bool {
     function.api().ready().await;
     let event = stage.outage().await.eventbridge_json.unwrap();
 
-    let mut outcome = function.begin(command(&event, "alarm-1"));
-    let interrupted = tokio::select! {
-        () = reached(&stage, point) => true,
-        // Faster than the measured run: then the crash comes after the end.
-        _ = &mut outcome => false,
-    };
-    assert_log_but_last(function).await;
+    let interrupted = kill_at(&stage, function, command(&event, "alarm-1"), point).await;
 
     // Lambda starts another environment and repeats the event under the same id.
     let mut function = start(&stage, &[]).await;
@@ -63,12 +59,20 @@ async fn killed_at(seed: u64, point: Point) -> bool {
     interrupted
 }
 
-/// A killed process may leave half a line; all before it are whole.
-async fn assert_log_but_last(function: integration::process::Function) {
+/// Kills a process at this point of an invocation; returns whether it was still running.
+async fn kill_at(stage: &Stage, function: Function, invocation: Invocation, point: Point) -> bool {
+    let outcome = function.begin(invocation);
+    let interrupted = tokio::select! {
+        () = reached(stage, point) => true,
+        // Faster than the measured run: then the crash comes after the end.
+        _ = outcome => false,
+    };
     let output = function.kill().await;
+    // A killed process may leave half a line; all before it are whole.
     for line in output.stdout().iter().rev().skip(1) {
         assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
     }
+    interrupted
 }
 
 async fn reached(stage: &Stage, point: Point) {
@@ -103,5 +107,49 @@ async fn killed_at_any_point_and_repeated_it_ends_as_without() {
     assert!(
         interrupted * 2 > count,
         "only {interrupted} of {count} processes were killed at work"
+    );
+}
+
+/// Killed while it holds the claim, and nobody repeats the event: the tick waits until the claim
+/// has expired and goes on then.
+async fn orphaned_at(seed: u64, requests_after_claim: usize) {
+    let stage = Stage::set(seed).await;
+    let function = start(&stage, &[]).await;
+    function.api().ready().await;
+    let event = stage.outage().await.eventbridge_json.unwrap();
+    // A claim lasts 30 s longer than its invocation may.
+    let alarm = Invocation::new(&event, "alarm-1", Duration::from_secs(5));
+    let outcome = function.begin(alarm);
+    let mut claimed = None;
+    while claimed.is_none_or(|at| stage.requests() < at + requests_after_claim) {
+        if claimed.is_none() && stage.is_claimed() {
+            claimed = Some(stage.requests());
+        }
+        pause(Duration::from_millis(1)).await;
+    }
+    function.kill().await;
+    drop(outcome);
+    assert!(stage.is_claimed(), "killed too late");
+
+    let mut function = start(&stage, &[]).await;
+    let early = function.answer(tick("tick-0")).await;
+    assert_eq!(early["outcome"], "no-change", "{early:#}");
+    pause(Duration::from_secs(32)).await;
+    stage.tick_until_settled(&mut function).await;
+
+    let story = format!("killed {requests_after_claim} requests after its claim");
+    assert_eq!(stage.active(), [AWAY], "{story}");
+    assert_eq!(stage.changes().len(), 1, "{story}");
+    stage.assert_recorded_once();
+    assert!(assert_announced(&stage).contains("failed-over"), "{story}");
+    assert_log(&function.kill().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_without_its_holder_is_taken_over_once_it_has_expired() {
+    tokio::join!(
+        orphaned_at(201, 0),
+        orphaned_at(202, 1),
+        orphaned_at(203, 2)
     );
 }

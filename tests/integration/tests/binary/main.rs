@@ -1,4 +1,11 @@
 //! The real binary: the process that Lambda runs, from its environment to its exit status.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod alarms;
 mod commands;
