@@ -6,10 +6,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use clap::Parser;
 use drill::document::Document;
-use drill::harness::{self, Options};
+use drill::harness::{self, Moment, Options};
+use drill::history::History;
 use drill::scenario::Scenario;
 use drill::{invariants, narration, numbers, report, scenarios};
 
@@ -40,6 +42,9 @@ struct Arguments {
     /// Print the hash of the full request log and nothing else.
     #[arg(long, hide = true, conflicts_with = "json")]
     log_hash: bool,
+    /// Mean time between two requests of a client, in milliseconds.
+    #[arg(long, hide = true, default_value_t = 500)]
+    pace: u64,
 }
 
 fn find(name: &str) -> Result<&'static Scenario, String> {
@@ -57,10 +62,14 @@ fn main() -> ExitCode {
     }
     let (scenario, seed) = (arguments.scenario, arguments.seed);
     let silent = arguments.json || arguments.log_hash;
+    let options = Options {
+        pace: Some(Duration::from_millis(arguments.pace.max(1))),
+        ..Options::default()
+    };
     let (history, moments) = if silent && arguments.report.is_none() {
-        (harness::run(scenario, seed, Options::default()), Vec::new())
+        (harness::run(scenario, seed, options), Vec::new())
     } else {
-        watch(scenario, seed, silent)
+        watch(scenario, seed, options, silent)
     };
     let numbers = numbers::measure(&history);
     let mut violations = invariants::check(&history);
@@ -107,12 +116,13 @@ fn list() {
 fn watch(
     scenario: &'static Scenario,
     seed: u64,
+    options: Options,
     silent: bool,
-) -> (drill::history::History, Vec<harness::Moment>) {
+) -> (History, Vec<Moment>) {
     let (sender, receiver) = mpsc::channel();
     let options = Options {
         watcher: Some(sender),
-        ..Options::default()
+        ..options
     };
     if !silent {
         narration::introduce(scenario, seed);

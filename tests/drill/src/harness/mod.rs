@@ -39,6 +39,9 @@ pub(crate) const TICK: Duration = Duration::from_secs(60);
 /// The clients stop this long before the end, so that replication can finish.
 const QUIET: Duration = Duration::from_secs(180);
 
+/// Mean time between two requests of a client.
+const PACE: Duration = Duration::from_millis(500);
+
 /// What may differ between runs of a scenario with a seed.
 #[derive(Debug, Default)]
 pub struct Options {
@@ -46,6 +49,10 @@ pub struct Options {
     pub crash: Option<Crash>,
     /// Who watches.
     pub watcher: Option<Sender<Seen>>,
+    /// Mean time between two requests of a client; half a second if absent.
+    pub pace: Option<Duration>,
+    /// Virtual time that it takes; the stage's if absent.
+    pub length: Option<Duration>,
 }
 
 /// Plays a scenario.
@@ -66,7 +73,8 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> History {
                 .build()
                 .expect("a runtime");
             let mut dice = Rng::with_seed(seed ^ 0x6472_696c_6c00);
-            let stage = stage(&mut dice);
+            let mut stage = stage(&mut dice);
+            stage.length = options.length.unwrap_or(stage.length);
             runtime.block_on(play(stage, seed, dice, options))
         })
         .expect("a thread")
@@ -88,6 +96,7 @@ async fn play(stage: Stage, seed: u64, mut dice: Rng, options: Options) -> Histo
         options.crash,
     );
     let found = prober::Found::default();
+    let pace = options.pace.unwrap_or(PACE);
 
     for member in &stage.members {
         let probing = prober::run(sim.clone(), member.clone(), found.clone(), end);
@@ -96,7 +105,7 @@ async fn play(stage: Stage, seed: u64, mut dice: Rng, options: Options) -> Histo
     let mut workloads = Vec::new();
     for (label, region) in &stage.clients {
         let workload = Workload::new(&sim, label, region, spectator.clone());
-        tokio::spawn(workload.clone().run(dice.fork(), end - QUIET));
+        tokio::spawn(workload.clone().run(dice.fork(), pace, end - QUIET));
         workloads.push(workload);
     }
     let postman = Postman {

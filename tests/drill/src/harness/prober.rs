@@ -34,9 +34,18 @@ fn metric(region: &str) -> MetricName {
     MetricName::new("OutsideProber", "Unavailable").dimension("Region", region)
 }
 
+/// Where the alarms send their actions: straight to the function, and to the topic that it reads.
+const ACTIONS: [&str; 2] = [
+    "arn:aws:lambda:us-east-2:111122223333:function:failover",
+    "arn:aws:sns:us-east-2:111122223333:mrap-sentinel-alarms",
+];
+
 /// The alarm about a member: more than half of the probes failed in two of three minutes.
 pub(super) fn alarm(region: &str) -> AlarmConfig {
+    let [function, topic] = ACTIONS;
     AlarmConfig::metric(CONTROL_REGION, alarm_name(region), metric(region), 0.5)
+        .action(function)
+        .action(topic)
 }
 
 /// Probes one member until the end.

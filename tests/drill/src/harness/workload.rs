@@ -62,12 +62,11 @@ impl Workload {
         }))
     }
 
-    /// Asks about twice a second until the end, whether or not earlier requests were answered.
-    pub(super) async fn run(self, mut dice: Rng, until: SimTime) {
+    /// Asks about once every `pace` until the end, whether or not earlier requests were answered.
+    pub(super) async fn run(self, mut dice: Rng, pace: Duration, until: SimTime) {
         let mut number = 0_u64;
         loop {
-            let pause = Duration::from_millis(dice.u64(350..650));
-            self.0.sim.sleep(pause).await;
+            self.0.sim.sleep(pace.mul_f64(0.7 + 0.6 * dice.f64())).await;
             if self.0.sim.now() >= until {
                 return;
             }

@@ -29,8 +29,8 @@ pub fn one_active(history: &History) -> Vec<Violation> {
 /// Judged for every change that the function submitted and that made a member active. The
 /// evidence at hand is what stands in the state document beside the claim: it must call the
 /// member good. Beyond that the member must not really have been failing: if the outside prober
-/// saw only failures of it from one of its rounds before the decision (two, since the last one
-/// may fall into the same moment) until the decision, evidence that calls it good was worthless.
+/// saw only failures of it, from more than one of its rounds before the decision to the first
+/// one after it, then evidence that calls it good was worthless.
 /// A change that breaks the glass has no claim and counts as overridden.
 #[must_use]
 pub fn healthy_target(history: &History) -> Vec<Violation> {
@@ -70,8 +70,12 @@ fn unhealthy(history: &History, moved: &Move, region: &str) -> Option<Violation>
         ));
     }
     let since = moved.decided - (ROUND + ROUND + Duration::from_secs(3));
-    let mut probes = history.probes_of(region, since, moved.decided).peekable();
-    if probes.peek().is_some() && probes.all(|probe| !probe.ok) {
+    let before = history.probes_of(region, since, moved.decided).count();
+    let after = history
+        .probes_of(region, moved.decided, history.end)
+        .find(|probe| probe.at > moved.decided)
+        .map_or(moved.decided, |probe| probe.at);
+    if before > 1 && history.probes_of(region, since, after).all(|probe| !probe.ok) {
         return violation(format!(
             "the dial moved to {region}, which was failing for more than a round of probes"
         ));
@@ -119,8 +123,9 @@ mod tests {
         story.moves(100, USE1, EUW1);
         story.probe(80, EUW1, false);
         story.probe(90, EUW1, false);
+        story.probe(101, EUW1, false);
         assert_eq!(healthy_target(&story.history).len(), 1);
-        story.probe(95, EUW1, true);
-        assert!(healthy_target(&story.history).is_empty());
+        story.history.probes[2].ok = true;
+        assert!(healthy_target(&story.history).is_empty(), "it had just come back");
     }
 }

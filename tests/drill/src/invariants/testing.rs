@@ -312,9 +312,10 @@ impl Story {
             .iter()
             .map(|bucket| ((*bucket).to_owned(), held.clone()))
             .collect();
-        self.history
-            .data
-            .insert((key.to_owned(), "v".to_owned()), places);
+        if !holders.is_empty() {
+            let version = (key.to_owned(), "v".to_owned());
+            self.history.data.insert(version, places);
+        }
     }
 }
 

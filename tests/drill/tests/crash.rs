@@ -1,0 +1,103 @@
+//! Invariant 7: a crash after any call, followed by a retry, ends in the same state as no crash.
+//!
+//! `regional-outage` is played once for every request that the acting invocation sends: the
+//! process dies when that request was delivered, and Lambda retries the event a minute later
+//! under the same request id.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use drill::harness::{self, Crash, Options};
+use drill::history::{Ending, History};
+use drill::verdict::Violation;
+use drill::{invariants, scenarios};
+
+/// Long enough for the outage, the failover and two retries.
+const LENGTH: Duration = Duration::from_secs(40 * 60);
+
+fn play(seed: u64, crash: Option<Crash>) -> History {
+    let scenario = scenarios::find("regional-outage").expect("it is there");
+    let options = Options {
+        crash,
+        pace: Some(Duration::from_secs(10)),
+        length: Some(LENGTH),
+        ..Options::default()
+    };
+    harness::run(scenario, seed, options)
+}
+
+/// What must be the same: routes, changes, and which events people were told of.
+#[derive(Debug, PartialEq, Eq)]
+struct End {
+    active: BTreeSet<String>,
+    moves: Vec<BTreeSet<String>>,
+    recorded: usize,
+    told: BTreeSet<String>,
+    unsettled: bool,
+    violations: Vec<Violation>,
+}
+
+fn end(history: &History) -> End {
+    let (_, state) = history.states.last().expect("a state");
+    // The moment that trouble was noticed names the incident; it may be another after a crash
+    // that lost the alarm. What people are told is compared without it.
+    let told = history.published.iter().map(|one| {
+        let id = &one.attributes["event_id"];
+        let event = &one.attributes["event"];
+        if state.changes.iter().any(|change| change.incident.as_ref().is_some_and(|incident| id.starts_with(incident.as_str()))) {
+            event.clone()
+        } else {
+            format!("{event} of another incident")
+        }
+    });
+    End {
+        active: history.active_at(history.end),
+        moves: history.moves().into_iter().map(|moved| moved.after).collect(),
+        recorded: state.changes.len(),
+        told: told.collect(),
+        unsettled: state.claim.is_some() || state.proof.is_some() || !state.outbox.is_empty(),
+        violations: invariants::check(history),
+    }
+}
+
+#[test]
+fn a_crash_after_any_request_changes_nothing_in_the_end() {
+    let seed = 1;
+    let whole = play(seed, None);
+    let expected = end(&whole);
+    assert_eq!(expected.moves.len(), 1, "{expected:?}");
+    assert_eq!(expected.violations, [], "the run without a crash");
+    let request_id = whole.moves()[0].request_id.clone().expect("an invocation");
+    let acting = whole
+        .invocations
+        .iter()
+        .find(|invocation| invocation.request_id == request_id)
+        .expect("it was logged");
+    assert!(acting.requests > 20, "{}", acting.requests);
+
+    let next = AtomicU64::new(1);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| loop {
+                let request = next.fetch_add(1, Ordering::Relaxed);
+                if request > acting.requests {
+                    return;
+                }
+                let crash = Crash {
+                    request_id: request_id.clone(),
+                    request,
+                };
+                let history = play(seed, Some(crash));
+                let died = history
+                    .invocations
+                    .iter()
+                    .any(|invocation| invocation.request_id == request_id && invocation.ending == Ending::Crashed);
+                assert!(died, "the invocation dies after request {request}");
+                assert_eq!(end(&history), expected, "crash after request {request} of {}", acting.requests);
+            });
+        }
+    });
+}
