@@ -302,15 +302,32 @@ fn encode(answer: Answer, output: &Value, json: bool) -> Answer {
     }
 }
 
-/// An error document in the protocol of the call.
+/// An error document in the protocol of the call. It names the error's shape; `CloudWatch` once
+/// spoke the query protocol, whose code for the same error a header keeps (awsQueryCompatible).
 pub(crate) fn render_error(error: &ServiceError, call: &Call) -> Answer {
+    let fault = if error.status < 500 {
+        "Sender"
+    } else {
+        "Receiver"
+    };
     let document = map([
-        ("__type", error.code.as_str().into()),
+        ("__type", shape_of(&error.code).into()),
         ("message", error.message.as_str().into()),
     ]);
-    let mut answer = encode(Answer::new(error.status), &document, is_json(call));
+    let answer =
+        Answer::new(error.status).header("x-amzn-query-error", format!("{};{fault}", error.code));
+    let mut answer = encode(answer, &document, is_json(call));
     answer.error = Some(error.code.clone());
     answer
+}
+
+/// The error shape in the service's model; most are called like their code.
+fn shape_of(code: &str) -> &str {
+    match code {
+        "InvalidParameterValue" => "InvalidParameterValueException",
+        "ValidationError" => "ValidationException",
+        other => other,
+    }
 }
 
 fn invalid(message: &str) -> ServiceError {

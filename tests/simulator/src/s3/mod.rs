@@ -244,7 +244,7 @@ impl S3 {
         let region = self.buckets[bucket].region.as_str();
         let constraint = if region == "us-east-1" { "" } else { region };
         let mut xml = Writer::new();
-        xml.text("LocationConstraint", constraint);
+        xml.text(&root("LocationConstraint"), constraint);
         Answer::new(200).xml(xml.finish())
     }
 

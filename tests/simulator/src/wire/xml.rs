@@ -107,7 +107,7 @@ impl Writer {
         self.0.push_str(name);
         self.0.push('>');
         inside(self);
-        self.close(name.split(' ').next().unwrap_or(name));
+        self.close(name);
     }
 
     pub(crate) fn finish(self) -> String {
@@ -115,6 +115,7 @@ impl Writer {
     }
 
     fn close(&mut self, name: &str) {
+        let name = name.split(' ').next().unwrap_or(name);
         self.0.push_str("</");
         self.0.push_str(name);
         self.0.push('>');
