@@ -244,6 +244,16 @@ impl Stage {
         assert!(self.is_settled(), "{state:#}");
     }
 
+    /// How many requests to change the routes were sent, whatever came of them.
+    #[must_use]
+    pub fn submits(&self) -> usize {
+        let submit = "SubmitMultiRegionAccessPointRoutes";
+        self.simulator.with(|world| {
+            let log = world.log().iter();
+            log.filter(|entry| entry.operation == submit).count()
+        })
+    }
+
     /// Whether somebody holds the claim.
     #[must_use]
     pub fn is_claimed(&self) -> bool {
