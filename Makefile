@@ -21,7 +21,7 @@ E2E := $(wildcard tests/e2e)
 WORKSPACE := --locked --workspace
 
 ifeq ($(shell command -v cargo-nextest),)
-RUN_TESTS := cargo test $(WORKSPACE) --tests
+RUN_TESTS := cargo test $(WORKSPACE) --tests --no-fail-fast
 else
 RUN_TESTS := cargo nextest run $(WORKSPACE)
 endif
@@ -30,7 +30,7 @@ endif
 .PHONY: begin summary format clippy tests doctests docs features audit drills e2e templates
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 quick: begin format clippy tests summary ## the inner loop: format, lints, tests
 
@@ -70,8 +70,9 @@ audit: $(CARGO_DENY) .venv/.ready
 clippy:
 	@$(STEP) "lints" cargo clippy $(WORKSPACE) --all-targets -- -D warnings
 
+# For those who work here: private items too.
 docs:
-	@RUSTDOCFLAGS="-D warnings" $(STEP) "documentation" cargo doc $(WORKSPACE) --no-deps
+	@RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(STEP) "documentation" cargo doc $(WORKSPACE) --no-deps --document-private-items
 
 tests:
 ifeq ($(findstring nextest,$(RUN_TESTS)),)
@@ -89,7 +90,8 @@ ifeq ($(E2E),)
 e2e:
 	@$(STEP) --not-checked "end-to-end tests in MiniStack (there is no tests/e2e yet)"
 else
-e2e: .venv/.ready
+e2e: .venv/.ready ## the simulator and MiniStack, asked the same by boto3
+	@$(STEP) "the simulator's binary" cargo build $(WORKSPACE) --bin simulator
 	@$(STEP) "end-to-end tests" .venv/bin/python -m pytest $(E2E)
 endif
 
