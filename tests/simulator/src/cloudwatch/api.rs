@@ -324,6 +324,7 @@ pub(crate) fn render_error(error: &ServiceError, call: &Call) -> Answer {
 /// The error shape in the service's model; most are called like their code.
 fn shape_of(code: &str) -> &str {
     match code {
+        "InternalServiceError" => "InternalServiceFault",
         "InvalidParameterValue" => "InvalidParameterValueException",
         "ValidationError" => "ValidationException",
         other => other,

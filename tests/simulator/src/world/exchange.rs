@@ -547,11 +547,19 @@ fn refusal(kind: &FaultKind, service: Service) -> ServiceError {
             "InvalidClientTokenId",
             "The security token included in the request is invalid.",
         ),
+        FaultKind::AccessDenied if service == Service::Sns => {
+            (403, "AuthorizationError", "User is not authorized")
+        }
         FaultKind::AccessDenied => (403, "AccessDenied", "Access Denied"),
         FaultKind::ClockSkew => (
             403,
             "RequestTimeTooSkewed",
             "The difference between the request time and the current time is too large.",
+        ),
+        _ if service == Service::CloudWatch => (
+            500,
+            "InternalServiceError",
+            "Request processing has failed due to an unknown error.",
         ),
         _ => (
             500,
