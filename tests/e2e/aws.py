@@ -1,12 +1,16 @@
 """boto3 against a server on loopback, keeping every answer as it came over the wire."""
 
+import contextlib
 import http.client
+import json
 import re
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.model import OperationModel
@@ -27,6 +31,31 @@ class Answer:
     output: dict[str, Any] = field(repr=False)
 
 
+class _OneProtocol:
+    """botocore's models with a single protocol each: left alone, botocore takes its own favourite."""
+
+    def __init__(self, loader, protocol):
+        self._loader = loader
+        self._protocol = protocol
+
+    def load_service_model(self, service, type_name, api_version=None):
+        model = self._loader.load_service_model(service, type_name, api_version)
+        if type_name != "service-2":
+            return model
+        assert self._protocol in model["metadata"]["protocols"], f"{service} does not speak {self._protocol}"
+        return {**model, "metadata": {**model["metadata"], "protocols": [self._protocol]}}
+
+    def __getattr__(self, name):
+        return getattr(self._loader, name)
+
+
+def _session(protocol):
+    session = botocore.session.Session()
+    if protocol:
+        session.register_component("data_loader", _OneProtocol(session.get_component("data_loader"), protocol))
+    return boto3.Session(botocore_session=session)
+
+
 class Aws:
     """Clients of one server, for all Regions."""
 
@@ -43,11 +72,15 @@ class Aws:
         return world.mrap_arn(self.alias)
 
     def client(self, service, region):
-        """boto3's client of a Region; it tries once, by path, and needs no name to resolve."""
+        """boto3's client of a Region; it tries once, by path, and needs no name to resolve.
+
+        `service/protocol` chooses one of the protocols of the service's model.
+        """
         key = (service, region)
         if key not in self._clients:
-            client = boto3.client(
-                service,
+            name, _, protocol = service.partition("/")
+            client = _session(protocol).client(
+                name,
                 region_name=region,
                 endpoint_url=self.url,
                 aws_access_key_id=world.ACCOUNT,
@@ -88,6 +121,25 @@ class Aws:
             code=parsed["Error"]["Code"] if failed else None,
             output={} if failed else output,
         )
+
+    @contextlib.contextmanager
+    def fault(self, **fault):
+        """Something goes wrong in the simulator for the time being."""
+        added = self._control("POST", "faults", fault)
+        try:
+            yield
+        finally:
+            self._control("DELETE", f"faults/{added['id']}")
+
+    def advance(self, millis):
+        """Lets the simulator's time pass; returns the milliseconds since its epoch."""
+        return self._control("POST", "advance", {"millis": millis})["now_ms"]
+
+    def _control(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/_sim/{path}", data, method=method)
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)
 
     def head_through_mrap(self, key, scheme="AWS4-ECDSA-P256-SHA256"):
         """HEAD over a fresh connection to the MRAP's host name: status and headers in lower case.

@@ -94,7 +94,14 @@ def start_ministack(log, account):
     if command is None:
         raise FileNotFoundError("no MiniStack beside this Python. Remedy: `make e2e` installs it into .venv")
     port = _free_port()
-    server = Server("ministack", [command], log, {"GATEWAY_PORT": str(port), "MINISTACK_ACCOUNT_ID": account})
+    environment = {
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_ACCOUNT_ID": account,
+        # Listeners on fixed ports, which are none of our business and may be taken.
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+    }
+    server = Server("ministack", [command], log, environment)
     server.port = port
 
     def is_ready():

@@ -5,14 +5,14 @@ Each scenario names its source in the AWS documentation. Both servers play all o
 (test_models.py).
 """
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import md5
 
 from playing import Absent, Mrap, Ref, Scenario, Step, ok, refused
 from world import (
     ACCOUNT, ALARM, ALARM_DESCRIPTION, AWAY, AWAY_REGION, COMPOSITE, CONTROL_REGION, HOME, HOME_REGION, PLAIN,
     SECOND_ALARM, STATE, TOPIC,
-)  # fmt: skip
+)
 
 FIVE_MIB = 5 * 1024 * 1024
 CONTROL_ENDPOINTS = ("us-east-1", "us-west-2", "ap-southeast-2", "ap-northeast-1", "eu-west-1")
@@ -40,10 +40,6 @@ def routes(name, operation, expected, region=HOME_REGION, mrap=Mrap, **parameter
 def publish(name, expected, topic=TOPIC, region=CONTROL_REGION, **parameters):
     parameters = {"TopicArn": topic, "Message": "text", **parameters}
     return Step(name, "sns", region, "Publish", parameters, expected)
-
-
-def cloudwatch(name, operation, expected, region=CONTROL_REGION, **parameters):
-    return Step(name, "cloudwatch", region, operation, parameters, expected)
 
 
 def dial(bucket, percentage):
@@ -89,7 +85,7 @@ OBJECTS = Scenario(
         s3("head in a missing bucket", "HeadObject", refused(404, "404"), bucket="sentinel-none", Key="objects/a"),
         s3("key of 1025 bytes", "PutObject", refused(400, "KeyTooLongError"), Key="k" * 1025, Body=b""),
     ),
-)  # fmt: skip
+)
 
 VERSIONS = Scenario(
     "versions",
@@ -144,7 +140,7 @@ VERSIONS = Scenario(
         ), Delete={"Objects": [{"Key": "versions/a"},
                                {"Key": "versions/b", "VersionId": Ref("put elsewhere", "VersionId")}]}),
     ),
-)  # fmt: skip
+)
 
 UNVERSIONED = Scenario(
     "unversioned",
@@ -159,7 +155,7 @@ UNVERSIONED = Scenario(
         s3("state", "GetBucketVersioning", ok(Status=Absent), bucket=PLAIN),
         s3("state of a versioned one", "GetBucketVersioning", ok(Status="Enabled")),
     ),
-)  # fmt: skip
+)
 
 CONDITIONAL_PUT = Scenario(
     "conditional-put",
@@ -179,7 +175,7 @@ CONDITIONAL_PUT = Scenario(
         s3("if-none-match of an etag", "PutObject", refused(501, "NotImplemented"),
            Key="cas/put", Body=b"x", IfNoneMatch=etag(b"one")),
     ),
-)  # fmt: skip
+)
 
 CONDITIONAL_DELETE = Scenario(
     "conditional-delete",
@@ -198,7 +194,7 @@ CONDITIONAL_DELETE = Scenario(
         s3("several, one stale", "DeleteObjects", ok(Deleted=Absent, Errors=[{"Key": "cas/kept", "Code": "PreconditionFailed"}]),
            Delete={"Objects": [{"Key": "cas/kept", "ETag": etag(b"other")}]}),
     ),
-)  # fmt: skip
+)
 
 MULTIPART = Scenario(
     "multipart",
@@ -228,7 +224,7 @@ MULTIPART = Scenario(
            UploadId=Ref("start over an object", "UploadId"), IfMatch=Ref("complete", "ETag"),
            MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag(b"1")}]}),
     ),
-)  # fmt: skip
+)
 
 def upload(name, *parts):
     """An upload under a key of its own, for a completion that must be refused."""
@@ -240,13 +236,13 @@ def upload(name, *parts):
                UploadId=Ref(f"start {name}", "UploadId"), Body=body)
             for number, body in enumerate(parts, start=1)
         ),
-    )  # fmt: skip
+    )
 
 
 def complete(name, expected, *parts):
     listed = [{"PartNumber": number, "ETag": etag(body)} for number, body in parts]
     return s3(name, "CompleteMultipartUpload", expected, Key=f"multipart/{name}",
-              UploadId=Ref(f"start {name}", "UploadId"), MultipartUpload={"Parts": listed})  # fmt: skip
+              UploadId=Ref(f"start {name}", "UploadId"), MultipartUpload={"Parts": listed})
 
 
 MULTIPART_REFUSALS = Scenario(
@@ -268,7 +264,7 @@ MULTIPART_REFUSALS = Scenario(
            UploadId=Ref("start aborted", "UploadId"), Body=b"2"),
         complete("aborted", refused(404, "NoSuchUpload"), (1, b"1")),
     ),
-)  # fmt: skip
+)
 
 LISTING = Scenario(
     "listing",
@@ -300,7 +296,7 @@ LISTING = Scenario(
         s3("nothing", "ListObjectsV2", ok(KeyCount=0, IsTruncated=False, Contents=Absent), Prefix="list/none"),
         s3("missing bucket", "ListObjectsV2", refused(404, "NoSuchBucket"), bucket="sentinel-none"),
     ),
-)  # fmt: skip
+)
 
 BUCKETS = Scenario(
     "buckets",
@@ -316,7 +312,7 @@ BUCKETS = Scenario(
         s3("location", "GetBucketLocation", ok(LocationConstraint=AWAY_REGION), bucket=AWAY, region=AWAY_REGION),
         s3("location of the first Region", "GetBucketLocation", ok(LocationConstraint=None), bucket=HOME, region=HOME_REGION),
     ),
-)  # fmt: skip
+)
 
 REPLICATION = Scenario(
     "replication",
@@ -341,7 +337,7 @@ REPLICATION = Scenario(
         s3("not deleted at the copy", "HeadObject", ok(ReplicationStatus="REPLICA"), bucket=AWAY, region=AWAY_REGION,
            Key="repl/a"),
     ),
-)  # fmt: skip
+)
 
 ROUTES = Scenario(
     "routes",
@@ -375,7 +371,7 @@ ROUTES = Scenario(
         routes("again", "SubmitMultiRegionAccessPointRoutes", ok(), "us-west-2", RouteUpdates=[dial(AWAY, 0)]),
         routes("as before", "GetMultiRegionAccessPointRoutes", shown(100, 0)),
     ),
-)  # fmt: skip
+)
 
 PUBLISH = Scenario(
     "publish",
@@ -400,9 +396,10 @@ PUBLISH = Scenario(
                 MessageAttributes={"severity": {"DataType": "String", "StringValue": ""}}),
         publish("unknown topic", refused(404, "NotFound"), topic=TOPIC + "-none"),
         publish("not an ARN", refused(400, "InvalidParameter"), topic="notifications"),
+        publish("topic of another account", refused(403, "AuthorizationError"), topic=TOPIC.replace(ACCOUNT, "444455556666")),
         publish("topic of another Region", refused(400, "InvalidParameter"), region="us-west-2"),
     ),
-)  # fmt: skip
+)
 
 
 def alarm(name, region, state, **more):
@@ -436,49 +433,98 @@ def named(*names):
     return [{"AlarmName": name} for name in names]
 
 
-ALARMS = Scenario(
-    "alarms",
-    "DescribeAlarms tells each alarm's state and metric; without types it returns metric alarms only, even by name.",
-    "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html, API_SetAlarmState.html",
-    (
-        cloudwatch("raise", "SetAlarmState", ok(), AlarmName=ALARM, StateValue="ALARM", StateReason="rehearsal",
-                   StateReasonData='{"version":"1.0"}'),
-        cloudwatch("by name", "DescribeAlarms", ok(
-            MetricAlarms=[alarm(ALARM, HOME_REGION, "ALARM", AlarmDescription=ALARM_DESCRIPTION, StateReason="rehearsal",
-                                StateReasonData='{"version":"1.0"}')],
-        ), AlarmNames=[ALARM]),
-        cloudwatch("settle", "SetAlarmState", ok(), AlarmName=ALARM, StateValue="OK", StateReason="over"),
-        cloudwatch("settled", "DescribeAlarms", ok(
-            MetricAlarms=[{"AlarmName": ALARM, "StateValue": "OK", "StateReason": "over", "StateReasonData": Absent}],
-        ), AlarmNames=[ALARM]),
-        cloudwatch("without a description", "DescribeAlarms", ok(
-            MetricAlarms=[alarm(SECOND_ALARM, AWAY_REGION, "INSUFFICIENT_DATA", AlarmDescription=Absent)],
-        ), AlarmNames=[SECOND_ALARM]),
-        cloudwatch("all", "DescribeAlarms", ok(MetricAlarms=named(SECOND_ALARM, ALARM), CompositeAlarms=[])),
-        cloudwatch("composite by name without types", "DescribeAlarms", ok(MetricAlarms=[], CompositeAlarms=[]),
-                   AlarmNames=[COMPOSITE]),
-        cloudwatch("composite", "DescribeAlarms", ok(
-            MetricAlarms=[],
-            CompositeAlarms=[{
-                "AlarmName": COMPOSITE, "AlarmArn": f"arn:aws:cloudwatch:{CONTROL_REGION}:{ACCOUNT}:alarm:{COMPOSITE}",
-                "AlarmRule": f'ALARM("{ALARM}")', "StateValue": str, "StateReason": str, "StateUpdatedTimestamp": datetime,
-                "ActionsEnabled": True, "AlarmActions": [TOPIC],
-            }],
-        ), AlarmNames=[COMPOSITE], AlarmTypes=["CompositeAlarm", "MetricAlarm"]),
-        cloudwatch("by state", "DescribeAlarms", ok(MetricAlarms=named(ALARM)), StateValue="OK"),
-        cloudwatch("by prefix", "DescribeAlarms", ok(MetricAlarms=named(SECOND_ALARM)), AlarmNamePrefix="euw1"),
-        cloudwatch("unknown name", "DescribeAlarms", ok(MetricAlarms=[], CompositeAlarms=[]), AlarmNames=["none"]),
-        cloudwatch("another Region", "DescribeAlarms", ok(MetricAlarms=[]), region="us-west-2"),
-        cloudwatch("first page", "DescribeAlarms", ok(MetricAlarms=named(SECOND_ALARM), NextToken=str), MaxRecords=1),
-        cloudwatch("second page", "DescribeAlarms", ok(MetricAlarms=named(ALARM), NextToken=Absent),
-                   MaxRecords=1, NextToken=Ref("first page", "NextToken")),
-        cloudwatch("no such alarm", "SetAlarmState", refused(404, "ResourceNotFound"), AlarmName="none", StateValue="OK",
-                   StateReason="x"),
-    ),
-)  # fmt: skip
+def alarms(name, protocol):
+    """CloudWatch speaks several protocols: the AWS SDK for Rust asks in CBOR, boto3 in JSON."""
+
+    def call(step, operation, expected, region=CONTROL_REGION, **parameters):
+        return Step(step, f"cloudwatch/{protocol}", region, operation, parameters, expected)
+
+    return Scenario(
+        name,
+        "DescribeAlarms tells each alarm's state and metric; without types it returns metric alarms only, even by name.",
+        "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html, API_SetAlarmState.html",
+        (
+            call("raise", "SetAlarmState", ok(), AlarmName=ALARM, StateValue="ALARM", StateReason="rehearsal",
+                 StateReasonData='{"version":"1.0"}'),
+            call("by name", "DescribeAlarms", ok(
+                MetricAlarms=[alarm(ALARM, HOME_REGION, "ALARM", AlarmDescription=ALARM_DESCRIPTION, StateReason="rehearsal",
+                                    StateReasonData='{"version":"1.0"}')],
+            ), AlarmNames=[ALARM]),
+            call("settle", "SetAlarmState", ok(), AlarmName=ALARM, StateValue="OK", StateReason="over"),
+            call("settled", "DescribeAlarms", ok(
+                MetricAlarms=[{"AlarmName": ALARM, "StateValue": "OK", "StateReason": "over", "StateReasonData": Absent}],
+            ), AlarmNames=[ALARM]),
+            call("without a description", "DescribeAlarms", ok(
+                MetricAlarms=[alarm(SECOND_ALARM, AWAY_REGION, "INSUFFICIENT_DATA", AlarmDescription=Absent)],
+            ), AlarmNames=[SECOND_ALARM]),
+            call("all", "DescribeAlarms", ok(MetricAlarms=named(SECOND_ALARM, ALARM), CompositeAlarms=[])),
+            call("composite by name without types", "DescribeAlarms", ok(MetricAlarms=[], CompositeAlarms=[]),
+                 AlarmNames=[COMPOSITE]),
+            call("composite", "DescribeAlarms", ok(
+                MetricAlarms=[],
+                CompositeAlarms=[{
+                    "AlarmName": COMPOSITE, "AlarmArn": f"arn:aws:cloudwatch:{CONTROL_REGION}:{ACCOUNT}:alarm:{COMPOSITE}",
+                    "AlarmRule": f'ALARM("{ALARM}")', "StateValue": str, "StateReason": str, "StateUpdatedTimestamp": datetime,
+                    "ActionsEnabled": True, "AlarmActions": [TOPIC],
+                }],
+            ), AlarmNames=[COMPOSITE], AlarmTypes=["CompositeAlarm", "MetricAlarm"]),
+            call("by state", "DescribeAlarms", ok(MetricAlarms=named(ALARM)), StateValue="OK"),
+            call("by prefix", "DescribeAlarms", ok(MetricAlarms=named(SECOND_ALARM)), AlarmNamePrefix="euw1"),
+            call("unknown name", "DescribeAlarms", ok(MetricAlarms=[], CompositeAlarms=[]), AlarmNames=["none"]),
+            call("another Region", "DescribeAlarms", ok(MetricAlarms=[]), region="us-west-2"),
+            call("first page", "DescribeAlarms", ok(MetricAlarms=named(SECOND_ALARM), NextToken=str), MaxRecords=1),
+            call("second page", "DescribeAlarms", ok(MetricAlarms=named(ALARM), NextToken=Absent),
+                 MaxRecords=1, NextToken=Ref("first page", "NextToken")),
+            call("no such alarm", "SetAlarmState", refused(404, "ResourceNotFound"), AlarmName="none", StateValue="OK",
+                 StateReason="x"),
+        ),
+    )
+
+
+def metrics(name, protocol):
+    """Figures of three minutes ago; each protocol has a metric of its own."""
+
+    def call(step, operation, expected, **parameters):
+        return Step(step, f"cloudwatch/{protocol}", CONTROL_REGION, operation, parameters, expected)
+
+    def query(metric, statistic):
+        stat = {"Metric": {"Namespace": "Canary", "MetricName": metric}, "Period": 60, "Stat": statistic}
+        return [{"Id": "q", "MetricStat": stat, "ReturnData": True}]
+
+    minute = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=3)
+    window = {"StartTime": minute - timedelta(minutes=2), "EndTime": minute + timedelta(minutes=2)}
+    return Scenario(
+        name,
+        "GetMetricData gives one figure per period with data, at the start of the period, and no figure where there are none.",
+        "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html, API_PutMetricData.html",
+        (
+            call("put", "PutMetricData", ok(), Namespace="Canary", MetricData=[
+                {"MetricName": name, "Timestamp": minute + timedelta(seconds=5), "Value": 1.0},
+                {"MetricName": name, "Timestamp": minute + timedelta(seconds=25), "Value": 4.0},
+                {"MetricName": name, "Timestamp": minute + timedelta(seconds=65), "Value": 9.0},
+            ]),
+            call("sum", "GetMetricData", ok(MetricDataResults=[
+                {"Id": "q", "Label": str, "StatusCode": "Complete", "Values": [9.0, 5.0],
+                 "Timestamps": [minute + timedelta(minutes=1), minute]},
+            ]), MetricDataQueries=query(name, "Sum"), **window),
+            call("oldest first", "GetMetricData", ok(MetricDataResults=[
+                {"Values": [2.5, 9.0], "Timestamps": [minute, minute + timedelta(minutes=1)]},
+            ]), MetricDataQueries=query(name, "Average"), ScanBy="TimestampAscending", **window),
+            call("none", "GetMetricData", ok(MetricDataResults=[
+                {"Id": "q", "StatusCode": "Complete", "Values": [], "Timestamps": []},
+            ]), MetricDataQueries=query("none", "Maximum"), **window),
+        ),
+    )
+
+
+METRICS_IN_CBOR = metrics("metrics-in-cbor", "smithy-rpc-v2-cbor")
+METRICS_IN_JSON = metrics("metrics-in-json", "json")
+ALARMS_IN_CBOR = alarms("alarms-in-cbor", "smithy-rpc-v2-cbor")
+ALARMS_IN_JSON = alarms("alarms-in-json", "json")
 
 ALL = (
     OBJECTS, VERSIONS, UNVERSIONED, CONDITIONAL_PUT, CONDITIONAL_DELETE, MULTIPART, MULTIPART_REFUSALS,
     LISTING, BUCKETS, REPLICATION,
-    ROUTES, PUBLISH, ALARMS,
-)  # fmt: skip
+    ROUTES, PUBLISH, ALARMS_IN_CBOR, ALARMS_IN_JSON,
+    METRICS_IN_CBOR, METRICS_IN_JSON,
+)

@@ -1,8 +1,6 @@
 """The same small world on both servers: what is in it, and how each server comes by it."""
 
-import json
-import urllib.request
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 ACCOUNT = "111122223333"  # as access key id, the account for both servers
 HOME, HOME_REGION = "app-use1", "us-east-1"
@@ -11,6 +9,8 @@ STATE, PLAIN, CONTROL_REGION = "sentinel-state", "sentinel-plain", "us-east-2"
 TOPIC = f"arn:aws:sns:{CONTROL_REGION}:{ACCOUNT}:notifications"
 ALARM, SECOND_ALARM, COMPOSITE = "use1-down", "euw1-down", "use1-outage"
 ALARM_DESCRIPTION = "Home is failing"
+# Where the simulator's time begins: before the metrics of the tests, at a whole minute as their periods.
+EPOCH = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=15)
 
 
 def mrap_arn(alias):
@@ -18,9 +18,9 @@ def mrap_arn(alias):
 
 
 def blueprint():
-    """The simulator's world: it stands at the present and does not keep the tests waiting."""
+    """The simulator's world: it begins before the metrics of the tests, and does not keep them waiting."""
     return {
-        "epoch": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "epoch": EPOCH.isoformat().replace("+00:00", "Z"),
         "account": ACCOUNT,
         "mraps": [
             {
@@ -43,6 +43,7 @@ def blueprint():
         ],
         "timing": {
             "service": _millis(0, 1),
+            "metric_delay": 0,
             "replication": _millis(300, 600),
             "route_propagation": _millis(0, 0),
             "route_conflict_window": _millis(0, 0),
@@ -52,9 +53,9 @@ def blueprint():
 
 
 def furnish_simulator(aws):
-    """Everything came with the blueprint; returns the MRAP's alias."""
-    with urllib.request.urlopen(f"{aws.url}/_sim/state", timeout=5) as answer:
-        assert answer.status == 200, json.load(answer)
+    """Everything came with the blueprint, only the present is still to come; returns the MRAP's alias."""
+    world_ms = aws.advance(0)
+    aws.advance((datetime.now(UTC) - EPOCH) // timedelta(milliseconds=1) - world_ms)
     return blueprint()["mraps"][0]["alias"]
 
 
