@@ -316,7 +316,8 @@ BUCKETS = Scenario(
 
 REPLICATION = Scenario(
     "replication",
-    "The source's version ends as COMPLETED, its copy is a REPLICA with the same version id, ETag and metadata; replicas and delete markers go no further.",
+    "The source's version ends as COMPLETED, its copy is a REPLICA with the same version id, ETag and metadata; "
+    "without a rule for it a delete marker goes nowhere.",
     f"{S3_GUIDE}/replication-status.html, replication-what-is-isnt-replicated.html",
     (
         s3("put", "PutObject", ok(VersionId=str), bucket=HOME, region=HOME_REGION, Key="repl/a", Body=b"one",

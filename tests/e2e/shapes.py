@@ -75,14 +75,18 @@ def _check_rest_xml(answer):
 
 
 def _check_headers(answer, fields):
-    known = {field.serialization["name"].lower(): field for field in fields.values() if field.serialization.get("location") == "header"}
-    prefixes = tuple(
-        field.serialization["name"].lower() for field in fields.values() if field.serialization.get("location") == "headers"
-    )
+    def located(location):
+        return {
+            field.serialization["name"].lower(): field
+            for field in fields.values()
+            if field.serialization.get("location") == location
+        }
+
+    known, prefixes = located("header"), tuple(located("headers"))
     for name, value in answer.headers.items():
         if name in known:
             yield from _check_text(f"header {name}", known[name], value, None)
-        elif name not in COMMON_HEADERS and not (prefixes and name.startswith(prefixes)):
+        elif name not in COMMON_HEADERS and not name.startswith(prefixes):
             yield f"header {name} is unknown to the model"
 
 
@@ -104,13 +108,13 @@ def _check_query(answer):
 
 
 def _check_structure(path, fields, required, node):
-    by_tag = {_tag_of(name, field): (name, field) for name, field in fields.items() if not field.serialization.get("xmlAttribute")}
+    by_tag = {_tag_of(name, field): field for name, field in fields.items()}
     found = [child.tag.rpartition("}")[2] for child in node]
     for tag in sorted(set(found)):
         if tag not in by_tag:
             yield f"{path}.{tag} is unknown to the model"
             continue
-        name, field = by_tag[tag]
+        field = by_tag[tag]
         nodes = [child for child in node if child.tag.rpartition("}")[2] == tag]
         is_flat = field.type_name == "list" and field.serialization.get("flattened")
         if len(nodes) > 1 and not is_flat:
@@ -299,7 +303,8 @@ def _xml_tree(node, namespace=""):
     """Nested dictionaries; the root keeps its namespace, the others only one that differs."""
     own = node.tag.rpartition("}")[0]
     tag = node.tag.rpartition("}")[2] if namespace and own == namespace else node.tag
-    return {tag: {name: value for child in node for name, value in _xml_tree(child, own).items()} if len(node) else node.text or ""}
+    children = {name: value for child in node for name, value in _xml_tree(child, own).items()}
+    return {tag: children if len(node) else node.text or ""}
 
 
 def _texts(document, name):
