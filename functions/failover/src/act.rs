@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
-use sentinel_aws::control::{SubmitError, Try};
+use sentinel_aws::control::{SubmitError, Try, TryOutcome};
 use sentinel_core::names::Region;
 use sentinel_core::state::{Abandoned, Plan, State};
 
@@ -85,11 +85,13 @@ impl Turn<'_> {
         tries: &[Try],
         error: Option<&SubmitError>,
     ) -> Result<(), Error> {
-        let sent = !tries.is_empty();
+        let may_land = tries
+            .iter()
+            .any(|one| one.may_land_late() || one.outcome == TryOutcome::Answered);
         self.update(|state, now| {
             if holds(state, self.request_id, plan) {
                 state.claim = None;
-                if sent {
+                if may_land {
                     state.abandoned.push(Abandoned {
                         plan: plan.clone(),
                         at: now,
@@ -130,10 +132,6 @@ impl Turn<'_> {
                     plan: plan.clone(),
                     at: now,
                 });
-            }
-            if crate::cycle::is_operators(plan.by) {
-                let evidence = state.evidence.clone();
-                state.accept_bad(&plan.to, evidence.as_ref(), now);
             }
             self.notices().submitted(state, plan);
             Ok(())

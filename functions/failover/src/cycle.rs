@@ -1,9 +1,10 @@
 //! The automatic cycle: take note, look, reconcile, decide, record. Alarms and the tick both run it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sentinel_aws::alarms::DescribedAlarm;
+use sentinel_aws::alarms::{DescribeError, DescribedAlarm};
 use sentinel_aws::control::ControlError;
 use sentinel_core::alarm::{
     Admission, AlarmState, AlarmTransition, regions_of, regions_of_dimensions,
@@ -14,16 +15,20 @@ use sentinel_core::decide::{Assessment, Decision, Request, Wish, decide};
 use sentinel_core::names::{AlarmArn, Region};
 use sentinel_core::reconcile::Reconciled;
 use sentinel_core::routes::Routes;
-use sentinel_core::state::{Actor, Claim, Proposal, Standstill, State};
+use sentinel_core::state::{Claim, Proposal, Standstill, State};
 
 use crate::act::Acted;
 use crate::error::Error;
-use crate::observe::Seen;
+use crate::observe::{Seen, believed_bad};
 use crate::record::{Record, Written};
 use crate::turn::{Turn, later};
 
-/// How often the cycle is run again after a lost race or a conflict.
+/// How often the cycle is run again after a lost race.
 const ROUNDS: usize = 8;
+/// How often somebody else's change may come first before the next tick has to see to it.
+const CONFLICTS: usize = 2;
+/// Time for somebody else's change to end.
+const CONFLICT_PAUSE: Duration = Duration::from_secs(1);
 
 /// An open trigger that was confirmed longer ago than this is confirmed anew before a decision.
 const CONFIRM_AFTER: SignedDuration = SignedDuration::from_secs(30);
@@ -75,7 +80,9 @@ impl Turn<'_> {
             dry_run: false,
         };
         let result = Box::pin(self.run(&task)).await;
-        if let Err(error @ (Error::Store(_) | Error::StateDeleted | Error::State(_))) = &result {
+        if let Err(error) = &result
+            && error.is_about_the_state()
+        {
             self.page_unrecorded(error, transitions).await;
         }
         result
@@ -84,7 +91,11 @@ impl Turn<'_> {
     /// Runs the cycle until its decision is recorded, and carries the decision out.
     pub(crate) async fn run(&self, task: &Task<'_>) -> Result<Answer, Error> {
         let mut seen = None;
-        for _ in 0..ROUNDS {
+        let mut conflicts = 0;
+        for round in 0..ROUNDS {
+            if round > 0 && self.now() >= self.end {
+                break;
+            }
             let mut unknown_region = None;
             let Cycled::Decided {
                 decision,
@@ -94,44 +105,49 @@ impl Turn<'_> {
             else {
                 continue;
             };
-            if let (true, Some(assessment)) = (task.dry_run, decision.assessment()) {
-                let outcome = match *decision {
-                    Decision::Blocked(_) => Outcome::Blocked,
-                    _ => Outcome::WouldAct,
-                };
-                return Ok(Answer::about(
-                    outcome,
-                    &assessment.plan,
-                    assessment.explanation.clone(),
-                ));
+            if task.dry_run {
+                return Ok(Answer::standing_still(&decision, &routes));
             }
-            let mut answer = match *decision {
-                Decision::Act(assessment) if !task.dry_run => {
-                    match Box::pin(self.act(&assessment.plan, &record.state)).await? {
-                        Acted::Settled => Answer::about(
-                            Outcome::Submitted,
-                            &assessment.plan,
-                            assessment.explanation,
-                        ),
-                        Acted::Again => {
-                            seen = None;
-                            continue;
-                        }
-                    }
+            // Something is recorded now: a failure of the store no longer means that nothing was done.
+            let carried = Box::pin(self.carry_out(*decision, &routes, &record.state)).await;
+            let Some(answer) = carried.map_err(Error::after_the_record)? else {
+                conflicts += 1;
+                if conflicts >= CONFLICTS {
+                    break;
                 }
-                decision => Answer::standing_still(&decision, &routes),
+                self.deps.edge.sleep(CONFLICT_PAUSE).await;
+                seen = None;
+                continue;
             };
-            if !task.dry_run {
-                let published = self.publish_outbox().await;
-                Box::pin(self.prove_pending(&mut answer)).await?;
-                answer.failed_topics = published?;
-            }
             return match unknown_region {
                 None => Ok(answer),
                 Some(text) => Err(Error::RegionUnknown(text)),
             };
         }
-        Err(Error::Contended(ROUNDS))
+        Err(Error::Contended)
+    }
+
+    /// Does what was decided, tells people, and goes on proving; nothing if somebody else's change
+    /// came first.
+    async fn carry_out(
+        &self,
+        decision: Decision,
+        routes: &Routes,
+        state: &State,
+    ) -> Result<Option<Answer>, Error> {
+        let mut answer = match decision {
+            Decision::Act(assessment) => match Box::pin(self.act(&assessment.plan, state)).await? {
+                Acted::Settled => {
+                    Answer::about(Outcome::Submitted, &assessment.plan, assessment.explanation)
+                }
+                Acted::Again => return Ok(None),
+            },
+            decision => Answer::standing_still(&decision, routes),
+        };
+        let published = self.publish_outbox().await;
+        Box::pin(self.prove_pending(&mut answer)).await?;
+        answer.failed_topics.extend(published?);
+        Ok(Some(answer))
     }
 
     /// One run: everything up to the compare-and-swap that records the decision and its claim.
@@ -144,15 +160,17 @@ impl Turn<'_> {
         let mut record = self.load().await?;
         let mut next = record.state.clone();
         *unknown_region = self.note_transitions(&mut next, task.transitions).await;
-        self.look(&next, seen).await;
-        let Some(seen) = seen else {
-            return Ok(Cycled::Lost);
-        };
+        let seen = self.look(&next, seen, &task.wish).await?;
         let now = self.now();
-        if seen.probed {
-            next.evidence = Some(seen.evidence.clone());
+        match &next.evidence {
+            // Another invocation probed while this one lost a race.
+            Some(newer) if seen.probed && newer.observed_at > seen.evidence.observed_at => {
+                seen.evidence = newer.clone();
+            }
+            _ if seen.probed => next.evidence = Some(seen.evidence.clone()),
+            _ => {}
         }
-        next.confirm_triggers(&seen.alarms, Some(&seen.evidence), now);
+        next.confirm_triggers(&seen.alarms_still_true(&next), Some(&seen.evidence), now);
         let routes = match &seen.routes {
             Ok(routes) => routes.clone(),
             Err(error) => return self.without_routes(record, next, error, task.dry_run).await,
@@ -177,6 +195,7 @@ impl Turn<'_> {
             });
         }
         let decision = insist_on_approved(decision, task.approved)?;
+        let decision = self.spare_rejected(&next, decision, task);
         self.record_decision(&mut next, &decision, task, now);
         match self.save(&mut record, next).await? {
             Written::Lost => Ok(Cycled::Lost),
@@ -189,17 +208,41 @@ impl Turn<'_> {
     }
 
     /// Observes; after a lost race only the routes are read again, the rest is seconds old.
-    async fn look(&self, state: &State, seen: &mut Option<Seen>) {
+    async fn look<'s>(
+        &self,
+        state: &State,
+        seen: &'s mut Option<Seen>,
+        wish: &Wish,
+    ) -> Result<&'s mut Seen, Error> {
         let fresh = self.deps.settings.thresholds.probe_interval;
-        match seen {
-            Some(seen) if self.now().duration_since(seen.evidence.observed_at) <= fresh => {
-                let avoid = crate::observe::believed_bad(state, Some(&seen.evidence));
-                seen.routes = self.read_routes(&avoid).await;
+        let recent = seen
+            .take()
+            .filter(|seen| self.now().duration_since(seen.evidence.observed_at) <= fresh);
+        let now = if let Some(mut recent) = recent {
+            let avoid = believed_bad(state, Some(&recent.evidence));
+            recent.routes = self.read_routes(&avoid).await;
+            recent
+        } else {
+            let confirm = state.alarms_to_confirm(CONFIRM_AFTER, self.now());
+            Box::pin(self.observe(state, &confirm, wish)).await?
+        };
+        Ok(seen.insert(now))
+    }
+
+    /// A change that the control plane refused is not submitted again at every tick.
+    fn spare_rejected(&self, state: &State, decision: Decision, task: &Task<'_>) -> Decision {
+        match decision {
+            Decision::Act(assessment)
+                if !task.is_operators() && self.notices().was_rejected(state, &assessment.plan) =>
+            {
+                Decision::NoChange {
+                    explanation: format!(
+                        "The control plane refused this change a short while ago; it is tried again with the next reminder. {}",
+                        assessment.explanation
+                    ),
+                }
             }
-            _ => {
-                let confirm = state.alarms_to_confirm(CONFIRM_AFTER, self.now());
-                *seen = Some(Box::pin(self.observe(state, &confirm)).await);
-            }
+            decision => decision,
         }
     }
 
@@ -223,12 +266,18 @@ impl Turn<'_> {
             }
             match self.regions(state, transition).await {
                 Ok(regions) => {
+                    self.notices().known_region(state, transition);
                     let noted = state.note_transition(transition, &regions, self.now());
                     self.info(&format!("alarm noted: {noted:?}"), transition);
                 }
-                Err(text) if transition.state == AlarmState::Alarm => {
-                    self.notices().unknown_region(state, transition, &text);
-                    unknown.push(text);
+                Err(untold) if transition.state == AlarmState::Alarm => {
+                    unknown.push(match untold {
+                        Untold::Settings(text) => {
+                            self.notices().unknown_region(state, transition, &text);
+                            text
+                        }
+                        Untold::NotNow(text) => text,
+                    });
                 }
                 // Whatever is not ALARM opens nothing, so its Region does not matter.
                 Err(_) => {
@@ -245,7 +294,7 @@ impl Turn<'_> {
         &self,
         state: &State,
         transition: &AlarmTransition,
-    ) -> Result<BTreeSet<Region>, String> {
+    ) -> Result<BTreeSet<Region>, Untold> {
         let settings = &self.deps.settings;
         let remembered = |arn: &AlarmArn| state.alarm_regions(arn);
         let first = regions_of(transition, &settings.alarms, &settings.members, &remembered);
@@ -255,11 +304,19 @@ impl Turn<'_> {
         };
         let children: BTreeSet<AlarmArn> = unknown.unknown_children().cloned().collect();
         if children.is_empty() {
-            return Err(unknown.to_string());
+            return Err(Untold::Settings(unknown.to_string()));
         }
-        let described: BTreeMap<AlarmArn, BTreeSet<Region>> = self
-            .describe(&children)
-            .await
+        let answers = self.describe(&children).await;
+        if answers
+            .values()
+            .any(|answer| matches!(answer, Err(DescribeError::Failed(_))))
+        {
+            return Err(Untold::NotNow(format!(
+                "CloudWatch could not be asked about the children of composite alarm {}; the event has to be delivered again",
+                transition.name
+            )));
+        }
+        let described: BTreeMap<AlarmArn, BTreeSet<Region>> = answers
             .into_iter()
             .filter_map(|(arn, described)| {
                 let regions = self.regions_of_described(&arn, &described.ok()?)?;
@@ -268,7 +325,7 @@ impl Turn<'_> {
             .collect();
         let known = |arn: &AlarmArn| described.get(arn).cloned().or_else(|| remembered(arn));
         regions_of(transition, &settings.alarms, &settings.members, &known)
-            .map_err(|error| error.to_string())
+            .map_err(|error| Untold::Settings(error.to_string()))
     }
 
     /// The Regions a described alarm speaks for: none is an answer, a contradiction is none.
@@ -306,8 +363,7 @@ impl Turn<'_> {
                 self.notices().surprise(next, &change, evidence);
             }
         }
-        self.notices().problem(next, "control-unreachable", None);
-        self.notices().problem(next, "routes-mismatch", None);
+        self.notices().routes_readable(next);
         next.review_accepted(Some(evidence));
         next.open_evidence_triggers(evidence, routes, thresholds.evidence_trigger, now);
         self.notices().health(next, evidence);
@@ -427,6 +483,14 @@ impl Turn<'_> {
     }
 }
 
+/// Why nobody can tell for which Region an alarm speaks.
+enum Untold {
+    /// The settings do not say: told to people.
+    Settings(String),
+    /// CloudWatch could not be asked just now: the invocation fails and is repeated.
+    NotNow(String),
+}
+
 fn list_guards(assessment: &Assessment) -> String {
     let names: Vec<&str> = assessment
         .blocking
@@ -453,9 +517,4 @@ fn insist_on_approved(decision: Decision, approved: Option<&str>) -> Result<Deci
         ))),
         _ => Ok(decision),
     }
-}
-
-/// Whether a person made the change.
-pub(crate) fn is_operators(by: Actor) -> bool {
-    by == Actor::Operator
 }

@@ -28,7 +28,7 @@ pub struct Deps {
     pub(crate) pending: PendingMetrics,
     pub(crate) publisher: Publisher,
     /// When this environment last sent each unrecorded page: all the memory there is without the store.
-    pub(crate) unrecorded: Mutex<BTreeMap<&'static str, Timestamp>>,
+    pub(crate) unrecorded: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 /// A duration of the settings as the standard library's; they are checked not to be negative.

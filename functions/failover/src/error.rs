@@ -28,9 +28,27 @@ pub enum Error {
     /// The state cannot be understood. Paged; nothing automatic until it is repaired.
     #[error("{0}")]
     State(#[from] StateError),
-    /// Others kept changing the state; the next tick tries again.
-    #[error("other invocations changed the state {0} times in a row; the next tick tries again")]
-    Contended(usize),
+    /// What was decided is recorded, but not what came of it: the routes are what counts, and the
+    /// next tick takes account of them.
+    #[error(
+        "the dial may have been moved, but the state store failed before that was recorded; the next tick takes account of the routes"
+    )]
+    Unrecorded(#[source] Box<Error>),
+    /// Too little time is left for a round of probes: what is not asked must not look like what does not answer.
+    #[error(
+        "{left_seconds} s are left of the invocation, a round of probes may take {needed_seconds} s: give the function a time-out of 60 s"
+    )]
+    NoTime {
+        /// What is left.
+        left_seconds: u64,
+        /// What is needed.
+        needed_seconds: u64,
+    },
+    /// Others kept changing the state or the routes; the next tick tries again.
+    #[error(
+        "other invocations or people kept changing the state or the routes; the next tick tries again"
+    )]
+    Contended,
     /// The routes could not be read; open triggers are recorded, and the next tick goes on.
     #[error("the routes cannot be read, so nothing is decided; the next tick tries again")]
     Routes(#[source] Box<ControlError>),
@@ -55,6 +73,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the state could not be read or written.
+    pub(crate) fn is_about_the_state(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(_) | Self::StateDeleted | Self::State(_) | Self::Unrecorded(_)
+        )
+    }
+
+    /// The same error after a decision was recorded: a failing store no longer means that nothing was done.
+    pub(crate) fn after_the_record(self) -> Self {
+        if matches!(self, Self::Store(_) | Self::StateDeleted | Self::State(_)) {
+            Self::Unrecorded(Box::new(self))
+        } else {
+            self
+        }
+    }
+
     /// The error with everything that caused it, for logs and answers.
     #[must_use]
     pub fn chain(&self) -> String {

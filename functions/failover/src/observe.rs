@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::{join, join_all, join3};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use sentinel_aws::alarms::{DescribeError, DescribedAlarm};
 use sentinel_aws::control::ControlError;
 use sentinel_core::alarm::AlarmState;
-use sentinel_core::decide::{Drift, Observation, Pending};
+use sentinel_core::decide::{Drift, Observation, Pending, Wish};
 use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, Verdict};
-use sentinel_core::names::{AlarmArn, Region};
+use sentinel_core::names::{AlarmArn, Member, Region};
 use sentinel_core::routes::Routes;
 use sentinel_core::state::State;
 use sentinel_core::triggers::AlarmNow;
 
+use crate::deps::std_duration;
+use crate::error::Error;
 use crate::record::EVIDENCE_KEY;
 use crate::turn::Turn;
 
@@ -32,6 +34,8 @@ const METRICS: SignedDuration = SignedDuration::from_secs(4);
 /// What was seen, owned.
 #[derive(Debug)]
 pub(crate) struct Seen {
+    /// When looking began.
+    pub(crate) began: Timestamp,
     /// The routes, or why they could not be read.
     pub(crate) routes: Result<Routes, ControlError>,
     /// The evidence: the health check's if it is fresh, else of a round made just now.
@@ -47,6 +51,22 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// What CloudWatch said of alarms that have not changed since: another invocation may have
+    /// noted a newer transition while this one lost a race.
+    pub(crate) fn alarms_still_true(&self, state: &State) -> BTreeMap<AlarmArn, AlarmNow> {
+        let changed_since = |arn: &AlarmArn| {
+            state
+                .alarms
+                .get(arn.as_str())
+                .is_some_and(|memory| memory.changed_at >= self.began)
+        };
+        self.alarms
+            .iter()
+            .filter(|(arn, _)| !changed_since(arn))
+            .map(|(arn, now)| (arn.clone(), now.clone()))
+            .collect()
+    }
+
     /// The observation for a decision about these routes.
     pub(crate) fn about<'a>(&'a self, routes: &'a Routes) -> Observation<'a> {
         Observation {
@@ -60,7 +80,26 @@ impl Seen {
 
 impl Turn<'_> {
     /// Looks at everything a decision needs, at once.
-    pub(crate) async fn observe(&self, state: &State, confirm: &BTreeSet<AlarmArn>) -> Seen {
+    ///
+    /// # Errors
+    /// [`Error::NoTime`] if a probe would be cut off: that must not look like a member that does not answer.
+    pub(crate) async fn observe(
+        &self,
+        state: &State,
+        confirm: &BTreeSet<AlarmArn>,
+        wish: &Wish,
+    ) -> Result<Seen, Error> {
+        let began = self.now();
+        let (left, needed) = (
+            self.deps.edge.left(self.end),
+            std_duration(self.round_limit()),
+        );
+        if left < needed {
+            return Err(Error::NoTime {
+                left_seconds: left.as_secs(),
+                needed_seconds: needed.as_secs(),
+            });
+        }
         let avoid = believed_bad(state, None);
         let (routes, (evidence, probed), alarms) = join3(
             self.deps.control.routes(&avoid, self.within(READ_ROUTES)),
@@ -68,9 +107,11 @@ impl Turn<'_> {
             self.describe(confirm),
         )
         .await;
-        let pending = self.pending(&evidence).await;
-        Seen {
-            routes: routes.map(|read| read.routes),
+        let routes = routes.map(|read| read.routes);
+        let pending = self.pending(&evidence, routes.as_ref().ok(), wish).await;
+        Ok(Seen {
+            began,
+            routes,
             evidence,
             probed,
             drift: Drift::Unknown,
@@ -79,7 +120,17 @@ impl Turn<'_> {
                 .map(|(arn, described)| (arn, alarm_now(described)))
                 .collect(),
             pending,
-        }
+        })
+    }
+
+    /// How long a round of probes may take: a write, then a read.
+    fn round_limit(&self) -> SignedDuration {
+        self.deps
+            .settings
+            .thresholds
+            .probe_timeout
+            .saturating_mul(2)
+            + ROUND_SLACK
     }
 
     /// The health check's evidence if it is fresh enough, else that of a round made now.
@@ -92,8 +143,7 @@ impl Turn<'_> {
         if let Some(evidence) = recorded.clone().filter(fresh) {
             return (evidence, false);
         }
-        let timeout = self.deps.settings.thresholds.probe_timeout;
-        let until = self.within(timeout.saturating_mul(2) + ROUND_SLACK);
+        let until = self.within(self.round_limit());
         let round = self.deps.prober.round(self.request_id, until).await;
         let previous = [recorded.as_ref(), state.evidence.as_ref()]
             .into_iter()
@@ -135,18 +185,33 @@ impl Turn<'_> {
         self.deps.alarms.describe(arns, self.within(DESCRIBE)).await
     }
 
-    /// Replication metrics from every bad member to every good one: what a failover leaves behind.
-    async fn pending(&self, evidence: &Evidence) -> BTreeMap<(Region, Region), Pending> {
-        let members = &self.deps.settings.members;
-        let of = |verdict: Verdict| {
-            members
-                .iter()
-                .filter(move |member| evidence.verdict(&member.region) == verdict)
-        };
+    /// Replication metrics: for a failback from every active member to those that would be
+    /// activated, else from every bad member to every good one: what a failover leaves behind.
+    async fn pending(
+        &self,
+        evidence: &Evidence,
+        routes: Option<&Routes>,
+        wish: &Wish,
+    ) -> BTreeMap<(Region, Region), Pending> {
+        let homeward = matches!(wish, Wish::Failback(_));
+        let is_active =
+            |member: &Member| routes.is_some_and(|routes| routes.is_active(&member.region));
+        let is = |member: &Member, verdict| evidence.verdict(&member.region) == verdict;
+        let members = || self.deps.settings.members.iter();
+        let sources = members().filter(|one| {
+            if homeward {
+                is_active(one)
+            } else {
+                is(one, Verdict::Bad)
+            }
+        });
         let now = self.now();
         let until = self.within(METRICS);
-        let asked = of(Verdict::Bad)
-            .flat_map(|source| of(Verdict::Good).map(move |target| (source, target)));
+        let asked = sources.flat_map(|source| {
+            members()
+                .filter(|one| is(one, Verdict::Good) && !(homeward && is_active(one)))
+                .map(move |target| (source, target))
+        });
         let answers = asked.map(|(source, target)| async move {
             let answer = self.deps.pending.pending(source, target, now, until).await;
             ((source.region.clone(), target.region.clone()), answer)

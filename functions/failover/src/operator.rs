@@ -12,7 +12,7 @@ use sentinel_core::command::{Command, FailbackCommand, FailoverCommand};
 use sentinel_core::decide::{Order, Wish};
 use sentinel_core::evidence::Evidence;
 use sentinel_core::guard::Guard;
-use sentinel_core::state::{APPROVAL, Hold, Settled, State};
+use sentinel_core::state::{APPROVAL, Hold, Settled, State, StateError};
 
 use crate::cycle::Task;
 use crate::error::Error;
@@ -72,7 +72,7 @@ impl Turn<'_> {
             Err(Error::Store(_) | Error::StateDeleted | Error::State(_)) if command.break_glass => {
                 Box::pin(self.break_glass(order, command.dry_run)).await
             }
-            Err(error @ Error::Store(_)) => Err(Error::Command(format!(
+            Err(error @ Error::Store(_)) if !command.break_glass => Err(Error::Command(format!(
                 "{}. To act without the state store, repeat the command with \"breakGlass\": true",
                 error.chain()
             ))),
@@ -110,6 +110,16 @@ impl Turn<'_> {
                     "decision {decision} does not wait for approval; {} does",
                     proposal.plan.decision
                 )));
+            }
+            None if state
+                .changes
+                .last()
+                .is_some_and(|change| change.decision.as_deref() == Some(decision)) =>
+            {
+                return Ok(Answer::plain(
+                    Outcome::NoChange,
+                    format!("Decision {decision} has been carried out already."),
+                ));
             }
             None => {
                 return Err(Error::Command(format!(
@@ -189,8 +199,15 @@ impl Turn<'_> {
 
     async fn acknowledge(&self, incident: &str) -> Result<Answer, Error> {
         self.decree(Event::Acknowledged, "incident acknowledged", |state, now| {
+            let is_closed = state.closed.iter().any(|closed| closed.id == incident);
             match &state.incident {
                 Some(open) if open.id == incident => {}
+                _ if is_closed => {
+                    return Ok(Answer::plain(
+                        Outcome::NoChange,
+                        format!("Incident {incident} is closed already."),
+                    ));
+                }
                 Some(open) => {
                     return Err(Error::Command(format!(
                         "incident {incident} is not open; {} is",
@@ -205,6 +222,7 @@ impl Turn<'_> {
             }
             state.triggers.clear();
             state.accepted.clear();
+            state.proof = None;
             state.failback_suspended = None;
             state.cooldown_ended = Some(now);
             state.close_incident(now, "acknowledged by an operator");
@@ -228,6 +246,8 @@ impl Turn<'_> {
                     "The state can be read: there is nothing to repair.",
                 ));
             }
+            // Whoever owns that document must not lose it: the setting is wrong.
+            Err(error @ Error::State(StateError::Foreign { .. })) => return Err(error),
             Err(Error::StateDeleted | Error::State(_) | Error::Store(StoreError::Torn { .. })) => {}
             Err(error) => return Err(error),
         }

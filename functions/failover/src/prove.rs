@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use sentinel_aws::proof::{Serving, ServingReport};
-use sentinel_core::answer::{Answer, Outcome};
+use sentinel_core::answer::{Answer, FailedTopic, Outcome};
 use sentinel_core::names::Region;
 use sentinel_core::state::{PendingProof, Plan};
 
@@ -30,7 +30,8 @@ impl Turn<'_> {
         loop {
             let report = self.deps.proof.serving(self.within(LOOK)).await;
             if proves(&pending.plan, &report.serving) {
-                self.proven(&pending, &report).await?;
+                let failed = self.proven(&pending, &report).await?;
+                answer.failed_topics.extend(failed);
                 if answer.decision.as_deref() == Some(pending.plan.decision.as_str()) {
                     answer.outcome = Outcome::proven(pending.plan.kind);
                 }
@@ -38,7 +39,13 @@ impl Turn<'_> {
             }
             let waited = self.now().duration_since(pending.settled_at);
             if waited >= OVERDUE && !pending.overdue_announced {
-                return self.overdue(&pending, &report).await;
+                let failed = self.overdue(&pending, &report).await?;
+                answer.failed_topics.extend(failed);
+                return Ok(());
+            }
+            // What has taken this long is not worth waiting for: one look a tick.
+            if pending.overdue_announced {
+                return Ok(());
             }
             if self.deps.edge.left(self.end) <= PAUSE {
                 return Ok(());
@@ -47,24 +54,29 @@ impl Turn<'_> {
         }
     }
 
-    async fn proven(&self, pending: &PendingProof, report: &ServingReport) -> Result<(), Error> {
+    async fn proven(
+        &self,
+        pending: &PendingProof,
+        report: &ServingReport,
+    ) -> Result<Vec<FailedTopic>, Error> {
         self.update(|state, now| {
             if is_open(state.proof.as_ref(), &pending.plan) {
                 state.proof = None;
-                state.note(
-                    now,
-                    format!("proven on the data plane: {:?}", report.serving),
-                );
+                state.note(now, format!("proven on the data plane. {}", sight(report)));
                 self.notices().proven(state, pending, &sight(report));
             }
             Ok(())
         })
         .await?;
         self.measure_proof(pending);
-        self.publish_outbox().await.map(drop)
+        self.publish_outbox().await
     }
 
-    async fn overdue(&self, pending: &PendingProof, report: &ServingReport) -> Result<(), Error> {
+    async fn overdue(
+        &self,
+        pending: &PendingProof,
+        report: &ServingReport,
+    ) -> Result<Vec<FailedTopic>, Error> {
         self.update(|state, _| {
             if let Some(open) = state
                 .proof
@@ -77,7 +89,7 @@ impl Turn<'_> {
             Ok(())
         })
         .await?;
-        self.publish_outbox().await.map(drop)
+        self.publish_outbox().await
     }
 }
 

@@ -67,6 +67,7 @@ impl Turn<'_> {
         {
             Ok(etag) => {
                 record.expected = Expected::Version(etag);
+                self.remember_incident(&next);
                 record.state = next;
                 Ok(Written::Done)
             }
@@ -82,7 +83,11 @@ impl Turn<'_> {
         &self,
         mut change: impl FnMut(&mut State, Timestamp) -> Result<T, Error>,
     ) -> Result<(State, T), Error> {
-        for _ in 0..RACES {
+        for race in 0..RACES {
+            // Time may be up, but what was done has to be recorded: the first race is always run.
+            if race > 0 && self.now() >= self.deadline {
+                break;
+            }
             let mut record = self.load().await?;
             let mut next = record.state.clone();
             let result = change(&mut next, self.now())?;
@@ -90,7 +95,7 @@ impl Turn<'_> {
                 return Ok((record.state, result));
             }
         }
-        Err(Error::Contended(RACES))
+        Err(Error::Contended)
     }
 
     /// Puts a fresh state in place of one that was deleted or cannot be understood.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use sentinel_aws::log::{EmbeddedMetrics, Level, Resolution, Unit, log};
 use sentinel_core::alarm::AlarmTransition;
 use sentinel_core::answer::{Answer, Outcome};
-use sentinel_core::guard::GuardVerdict;
+use sentinel_core::names::Region;
 use sentinel_core::state::{PendingProof, Plan};
 use serde_json::{Value, json};
 
@@ -34,9 +34,9 @@ impl Turn<'_> {
                     &self.deps.edge,
                     Level::Error,
                     &error.chain(),
-                    &json!({"requestId": self.request_id}),
+                    &json!({"requestId": self.request_id, "incident": self.incident()}),
                 );
-                self.metrics("")
+                self.metrics(None)
                     .metric("Errors", 1.0, Unit::Count, Resolution::Minute)
                     .print(&self.deps.edge);
             }
@@ -48,7 +48,7 @@ impl Turn<'_> {
             &self.deps.edge,
             Level::Info,
             message,
-            &json!({"requestId": self.request_id, "alarm": transition}),
+            &json!({"requestId": self.request_id, "incident": self.incident(), "alarm": transition}),
         );
     }
 
@@ -57,60 +57,46 @@ impl Turn<'_> {
             &self.deps.edge,
             Level::Warn,
             message,
-            &json!({"requestId": self.request_id, "error": error.to_string()}),
+            &json!({"requestId": self.request_id, "incident": self.incident(), "error": error.to_string()}),
         );
     }
 
-    fn metrics(&self, region: &str) -> EmbeddedMetrics {
-        let mrap = self.deps.settings.mrap.alias();
-        let both = [("Mrap", mrap), ("Region", region)];
-        let dimensions = if region.is_empty() {
-            &both[..1]
-        } else {
-            &both[..]
-        };
-        EmbeddedMetrics::new(self.now(), dimensions).property("requestId", self.request_id)
+    /// Metrics about a member, or about the control Region where no member is concerned.
+    fn metrics(&self, region: Option<&Region>) -> EmbeddedMetrics {
+        let region = region.unwrap_or(self.deps.edge.region());
+        let dimensions = [
+            ("Mrap", self.deps.settings.mrap.alias()),
+            ("Region", region.as_str()),
+        ];
+        EmbeddedMetrics::new(self.now(), &dimensions).property("requestId", self.request_id)
     }
 
     fn measure_decision(&self, answer: &Answer) {
         if answer.outcome == Outcome::Status {
             return;
         }
-        let region = answer.from.first().map_or("", |region| region.as_str());
-        let metrics = self
-            .metrics(region)
+        let mut metrics = self
+            .metrics(answer.from.first())
             .property("outcome", answer.outcome.as_str())
             .property("incident", json!(answer.incident))
             .metric("Decisions", 1.0, Unit::Count, Resolution::Minute);
-        let metrics = if answer.outcome == Outcome::Blocked {
-            metrics.metric("BlockedDecisions", 1.0, Unit::Count, Resolution::Minute)
-        } else {
-            metrics
-        };
-        metrics.print(&self.deps.edge);
         if answer.outcome == Outcome::Blocked {
-            for report in answer
-                .guards
-                .iter()
-                .filter(|report| report.verdict == GuardVerdict::Block && !report.overridden)
-            {
-                EmbeddedMetrics::new(
-                    self.now(),
-                    &[
-                        ("Mrap", self.deps.settings.mrap.alias()),
-                        ("Guard", report.guard.as_str()),
-                    ],
-                )
-                .metric("BlockedGuards", 1.0, Unit::Count, Resolution::Minute)
-                .print(&self.deps.edge);
-            }
+            metrics = metrics.metric("BlockedDecisions", 1.0, Unit::Count, Resolution::Minute);
         }
+        for guard in &answer.blocking {
+            metrics = metrics.metric(
+                &format!("BlockedBy {guard}"),
+                1.0,
+                Unit::Count,
+                Resolution::Minute,
+            );
+        }
+        metrics.print(&self.deps.edge);
     }
 
     /// The routes were changed: how long after the first sign of trouble.
     pub(crate) fn measure_change(&self, plan: &Plan) {
-        let region = plan.from.first().map_or("", |region| region.as_str());
-        self.metrics(region)
+        self.metrics(plan.from.first())
             .property("incident", plan.incident.as_str())
             .property("decision", plan.decision.as_str())
             .property("kind", plan.kind.as_str())
@@ -126,12 +112,7 @@ impl Turn<'_> {
 
     /// The data plane shows it: how long after the routes did.
     pub(crate) fn measure_proof(&self, pending: &PendingProof) {
-        let region = pending
-            .plan
-            .from
-            .first()
-            .map_or("", |region| region.as_str());
-        self.metrics(region)
+        self.metrics(pending.plan.from.first())
             .property("incident", pending.plan.incident.as_str())
             .property("decision", pending.plan.decision.as_str())
             .metric(

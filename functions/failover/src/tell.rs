@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::join_all;
 use jiff::SignedDuration;
 use sentinel_aws::announce::OutgoingMessage;
 use sentinel_aws::proof::ServingReport;
@@ -12,6 +13,8 @@ use sentinel_core::notice::Notices;
 use crate::error::Error;
 use crate::turn::{Turn, later};
 
+/// How long publishing may take; whoever has not taken it by then gets it at the next tick, if nobody else did.
+const PUBLISH: SignedDuration = SignedDuration::from_secs(5);
 /// Kept free before the deadline for the answer.
 const LAST_SECOND: SignedDuration = SignedDuration::from_secs(1);
 
@@ -34,8 +37,9 @@ impl<'a> Turn<'a> {
         }
         let mut published = BTreeSet::new();
         let mut failed = Vec::new();
-        for announcement in &waiting {
-            let (taken, errors) = self.publish(announcement).await;
+        // All at once: a topic that hangs delays no other announcement.
+        let results = join_all(waiting.iter().map(|one| self.publish(one))).await;
+        for (announcement, (taken, errors)) in waiting.iter().zip(results) {
             if taken {
                 published.insert(announcement.event_id.clone());
             }
@@ -85,7 +89,9 @@ impl<'a> Turn<'a> {
             json: announcement.body.to_string(),
             attributes,
         };
-        let until = self.now().max(later(self.deadline, -LAST_SECOND));
+        let until = later(self.now(), PUBLISH)
+            .min(later(self.deadline, -LAST_SECOND))
+            .max(self.now());
         let mut taken = false;
         let mut failed = Vec::new();
         for (topic, result) in self.deps.publisher.publish(&message, until).await {

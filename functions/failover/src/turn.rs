@@ -1,11 +1,13 @@
 //! One invocation.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use sentinel_core::alarm::AlarmTransition;
 use sentinel_core::answer::Answer;
 use sentinel_core::command::Command;
+use sentinel_core::state::State;
 
 use crate::deps::Deps;
 use crate::error::Error;
@@ -27,6 +29,8 @@ pub(crate) struct Turn<'a> {
     began: Timestamp,
     /// When work that can go on later stops.
     pub(crate) end: Timestamp,
+    /// The incident it is about, for the log.
+    incident: Mutex<Option<String>>,
     /// Writes made so far: numbers them for the store.
     writes: AtomicUsize,
 }
@@ -46,6 +50,7 @@ impl<'a> Turn<'a> {
             deadline,
             began: now,
             end,
+            incident: Mutex::new(None),
             writes: AtomicUsize::new(0),
         }
     }
@@ -57,6 +62,18 @@ impl<'a> Turn<'a> {
     /// The earlier of `limit` from now and the end of the invocation.
     pub(crate) fn within(&self, limit: SignedDuration) -> Timestamp {
         later(self.now(), limit).min(self.end)
+    }
+
+    /// Takes note of the incident that this invocation is about.
+    pub(crate) fn remember_incident(&self, state: &State) {
+        if let (Some(incident), Ok(mut known)) = (&state.incident, self.incident.lock()) {
+            *known = Some(incident.id.clone());
+        }
+    }
+
+    /// The incident that this invocation is about, if it got so far.
+    pub(crate) fn incident(&self) -> Option<String> {
+        self.incident.lock().ok().and_then(|known| known.clone())
     }
 
     /// The name of this invocation's next write, unlike any other's: a retry has the same request id.
@@ -71,7 +88,10 @@ impl<'a> Turn<'a> {
 
     /// Alarms changed their state.
     pub(crate) async fn alarms(&self, transitions: &[AlarmTransition]) -> Result<Answer, Error> {
-        self.automatic(transitions).await
+        // The incident takes its name from the earliest.
+        let mut transitions = transitions.to_vec();
+        transitions.sort_by_key(|transition| transition.changed_at);
+        self.automatic(&transitions).await
     }
 
     /// The tick, or an operator's command.

@@ -2,120 +2,166 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use sentinel_aws::store::StoreError;
 use sentinel_core::alarm::{AlarmState, AlarmTransition, regions_of};
 use sentinel_core::announce::{Announcement, Draft, Event, Severity};
 use sentinel_core::answer::{Answer, Outcome};
 use sentinel_core::decide::{Decision, Order, Request, Wish, decide};
+use sentinel_core::evidence::Verdict;
 use sentinel_core::names::Region;
+use sentinel_core::notice::{invoke, list, raw_command};
 use sentinel_core::routes::{Dial, Routes};
-use sentinel_core::state::State;
+use sentinel_core::state::{State, StateError};
+use serde_json::json;
 
 use crate::error::Error;
 use crate::observe::{Seen, believed_bad};
 use crate::turn::Turn;
-use sentinel_core::notice::{list, raw_command};
 
 /// Pages that nobody can record are sent no more often than this.
 const PAGE_EVERY: SignedDuration = SignedDuration::from_mins(15);
+
+/// What can be said and advised without the state.
+struct Sight {
+    words: Vec<String>,
+    advice: Vec<String>,
+}
 
 impl Turn<'_> {
     /// Pages that the state cannot be used, with what a person would need: what was seen, and the
     /// command that moves the routes without this machine. Nothing is moved.
     pub(crate) async fn page_unrecorded(&self, error: &Error, transitions: &[AlarmTransition]) {
+        let regions = self.alarmed(transitions);
         let event = match error {
             Error::Store(StoreError::Torn { .. }) | Error::StateDeleted | Error::State(_) => {
                 Event::StateLost
             }
             _ => Event::StateUnreachable,
         };
-        let now = self.now();
-        if !self.may_page(event, now) {
+        // An alarm about a Region is news even when the store's trouble is known.
+        let page = format!("{} {}", event.as_str(), list(&regions));
+        if !self.may_page(&page) {
             return;
         }
-        let settings = &self.deps.settings;
-        let nothing = State::first(settings.mrap.clone(), now);
-        let seen = self.observe(&nothing, &BTreeSet::new()).await;
-        let regions = self.alarmed(transitions);
-        let mut explanation = vec![format!(
-            "{}. Nothing is moved automatically.",
-            error.chain()
-        )];
+        let sight = self.sight_without_state(&regions).await;
+        let done = match error {
+            Error::Unrecorded(_) => "Look at the routes: they are what counts.",
+            _ => "Nothing is moved automatically.",
+        };
+        let mut explanation = vec![format!("{}. {done}", error.chain())];
         if !regions.is_empty() {
             explanation.push(format!("Alarms speak of {}.", list(&regions)));
         }
-        for member in &seen.evidence.members {
-            explanation.push(format!(
-                "{}: {} ({}).",
-                member.region,
-                member.verdict.as_str(),
-                member.detail
-            ));
+        explanation.extend(sight.words);
+        let mut advice = sight.advice;
+        match error {
+            Error::State(StateError::Foreign { .. }) => advice.push(
+                "Give every deployment a STATE_BUCKET of its own; do not repair this document, somebody else needs it.".to_owned(),
+            ),
+            _ if event == Event::StateLost => advice.push(format!(
+                "Restore the last version of the state object in STATE_BUCKET, or begin afresh: {}",
+                invoke(&json!({"command":"repair-state","reason":"…"}))
+            )),
+            _ => {}
         }
-        let mut advice = Vec::new();
-        match &seen.routes {
-            Ok(routes) => {
-                explanation.push(format!("Routes: {routes}."));
-                if let Some(command) = self.suggestion(routes, &regions, &seen) {
-                    advice.push(format!("To move the dial past this machine: {command}"));
-                }
-            }
-            Err(error) => explanation.push(format!("The routes cannot be read: {error}.")),
-        }
-        advice.push(match event {
-            Event::StateLost => "Restore the state object's last version in STATE_BUCKET, or send {\"command\":\"repair-state\",\"reason\":\"…\"}.".to_owned(),
-            _ => "To let this machine act without its state: {\"command\":\"failover\",\"reason\":\"…\",\"breakGlass\":true}.".to_owned(),
-        });
-        let answer = Answer::plain(Outcome::Blocked, explanation.join(" "));
-        let step = format!(
-            "unrecorded/{}",
-            now.as_second().div_euclid(PAGE_EVERY.as_secs())
-        );
         let headline = match event {
             Event::StateLost => "UNRECORDED: state is lost, nothing automatic happens",
             _ => "UNRECORDED: state store cannot be used",
         };
-        let region = regions.first().map_or("", Region::as_str);
+        let now = self.now();
+        let step = format!(
+            "unrecorded/{}/{}",
+            list(&regions),
+            now.as_second().div_euclid(PAGE_EVERY.as_secs())
+        );
         let announcement = Announcement::compose(
-            &settings.mrap,
+            &self.deps.settings.mrap,
             &Draft {
                 event,
                 severity: Severity::Critical,
                 step: &step,
-                region,
+                region: regions.first().map_or("", Region::as_str),
                 headline,
                 advice: &advice,
-                answer: &answer,
+                answer: &Answer::plain(Outcome::Blocked, explanation.join(" ")),
             },
             now,
         );
         let (taken, _) = self.publish(&announcement).await;
         if !taken {
             self.warn("nobody could be told that the state cannot be used", error);
-            self.forget_page(event);
+            self.forget_page(&page);
         }
     }
 
     /// Whether this page was not sent lately by this execution environment.
-    fn may_page(&self, event: Event, now: Timestamp) -> bool {
+    fn may_page(&self, page: &str) -> bool {
+        let now = self.now();
         let Ok(mut sent) = self.deps.unrecorded.lock() else {
             return true;
         };
-        if sent
-            .get(event.as_str())
-            .is_some_and(|at| now.duration_since(*at) < PAGE_EVERY)
-        {
-            return false;
-        }
-        sent.insert(event.as_str(), now);
-        true
+        sent.retain(|_, at| now.duration_since(*at) < PAGE_EVERY);
+        sent.insert(page.to_owned(), now).is_none_or(|known| {
+            sent.insert(page.to_owned(), known);
+            false
+        })
     }
 
-    fn forget_page(&self, event: Event) {
+    fn forget_page(&self, page: &str) {
         if let Ok(mut sent) = self.deps.unrecorded.lock() {
-            sent.remove(event.as_str());
+            sent.remove(page);
         }
+    }
+
+    /// What a person needs when the state is out of reach: what the probes see, and two ways to
+    /// move the dial away from the members that are bad or alarmed.
+    async fn sight_without_state(&self, alarmed: &BTreeSet<Region>) -> Sight {
+        let nothing = State::first(self.deps.settings.mrap.clone(), self.now());
+        let wish = Wish::Triggers { approved: false };
+        let seen = match self.observe(&nothing, &BTreeSet::new(), &wish).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                return Sight {
+                    words: vec![format!("{error}.")],
+                    advice: Vec::new(),
+                };
+            }
+        };
+        let mut words: Vec<String> = seen
+            .evidence
+            .members
+            .iter()
+            .map(|member| {
+                format!(
+                    "{}: {} ({}).",
+                    member.region,
+                    member.verdict.as_str(),
+                    member.detail
+                )
+            })
+            .collect();
+        let mut advice = Vec::new();
+        match &seen.routes {
+            Ok(routes) => {
+                words.push(format!("Routes: {routes}."));
+                if let Some((from, to)) = self.suggestion(routes, alarmed, &seen) {
+                    let after = routes.moved(&from, &BTreeSet::from([to.clone()]));
+                    // The observer's own health is judged by the state bucket, so its word is out.
+                    let command = json!({"command":"failover","from":from,"to":to,"reason":"…","override":["target-is-healthy"],"breakGlass":true});
+                    advice.push(format!(
+                        "To let this machine act without its state: {}",
+                        invoke(&command)
+                    ));
+                    advice.push(format!(
+                        "To move the dial past this machine: {}",
+                        raw_command(&self.deps.settings.mrap, routes, &after)
+                    ));
+                }
+            }
+            Err(error) => words.push(format!("The routes cannot be read: {error}.")),
+        }
+        Sight { words, advice }
     }
 
     /// The Regions that alarms in ALARM speak for, as far as can be told without the state.
@@ -131,32 +177,36 @@ impl Turn<'_> {
             .collect()
     }
 
-    /// The raw command for leaving the alarmed (or bad) members for the first that is not.
+    /// Which members to leave and where to go: the first passive member that answered, else the
+    /// first that nothing is known against.
     fn suggestion(
         &self,
         routes: &Routes,
         alarmed: &BTreeSet<Region>,
         seen: &Seen,
-    ) -> Option<String> {
-        let mut leave = believed_bad(
-            &State::first(self.deps.settings.mrap.clone(), self.now()),
-            Some(&seen.evidence),
-        );
-        leave.extend(alarmed.iter().cloned());
-        let from: BTreeSet<Region> = routes.active().intersection(&leave).cloned().collect();
-        if from.is_empty() {
-            return None;
-        }
-        let to = self.deps.settings.members.regions().find(|region| {
-            !leave.contains(*region) && routes.dial(region) == Some(Dial::Passive)
-        })?;
-        let after = routes.moved(&from, &BTreeSet::from([to.clone()]));
-        Some(raw_command(
-            &self.deps.settings.mrap,
-            routes,
-            &after,
-            "us-west-2",
-        ))
+    ) -> Option<(BTreeSet<Region>, Region)> {
+        let verdict = |region: &Region| {
+            seen.evidence
+                .member(region)
+                .map_or(Verdict::Unknown, |member| member.verdict)
+        };
+        let active = routes.active();
+        let from: BTreeSet<Region> = active
+            .iter()
+            .filter(|region| alarmed.contains(*region) || verdict(region) == Verdict::Bad)
+            .cloned()
+            .collect();
+        let to = self
+            .deps
+            .settings
+            .members
+            .regions()
+            .filter(|region| {
+                routes.dial(region) == Some(Dial::Passive) && !alarmed.contains(*region)
+            })
+            .min_by_key(|region| verdict(region))
+            .filter(|region| matches!(verdict(region), Verdict::Good | Verdict::Unknown))?;
+        (!from.is_empty()).then(|| (from, to.clone()))
     }
 
     /// An operator's failover without state: no claim, no cooldown, no record. The next write of
@@ -164,15 +214,17 @@ impl Turn<'_> {
     pub(crate) async fn break_glass(&self, order: Order, dry_run: bool) -> Result<Answer, Error> {
         let settings = &self.deps.settings;
         let nothing = State::first(settings.mrap.clone(), self.now());
-        let seen = self.observe(&nothing, &BTreeSet::new()).await;
-        let routes = seen
-            .routes
-            .as_ref()
-            .map_err(|error| Error::Routes(Box::new(error.clone())))?;
         let request = Request {
             id: self.request_id.to_owned(),
             wish: Wish::Failover(order),
         };
+        let seen = self
+            .observe(&nothing, &BTreeSet::new(), &request.wish)
+            .await?;
+        let routes = seen
+            .routes
+            .as_ref()
+            .map_err(|error| Error::Routes(Box::new(error.clone())))?;
         let decision = decide(seen.about(routes), &nothing, settings, &request, self.now());
         let Decision::Act(assessment) = decision else {
             return Ok(Answer::standing_still(&decision, routes));

@@ -20,14 +20,7 @@ use crate::failure::{Failure, failure_of};
 use crate::hedge::{Ended, Plan, ask_in_turn};
 use crate::limits::Purpose;
 
-/// The Regions that serve the routes API, in the order in which they are asked.
-pub const CONTROL_ENDPOINTS: [&str; 5] = [
-    "us-east-1",
-    "us-west-2",
-    "eu-west-1",
-    "ap-northeast-1",
-    "ap-southeast-2",
-];
+pub use sentinel_core::routes::CONTROL_ENDPOINTS;
 
 /// How long to wait for control endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -53,6 +53,8 @@ pub enum Event {
     ProofOverdue,
     /// A decision is blocked.
     Blocked,
+    /// An operator's wish is blocked.
+    OperatorBlocked,
     /// A decision would have been carried out in another mode.
     WouldAct,
     /// A decision waits for an operator.
@@ -102,6 +104,7 @@ impl Event {
             Self::SwitchedOver => "switched-over",
             Self::ProofOverdue => "proof-overdue",
             Self::Blocked => "blocked",
+            Self::OperatorBlocked => "operator-blocked",
             Self::WouldAct => "would-act",
             Self::NeedsApproval => "needs-approval",
             Self::OutsideChange => "outside-change",
@@ -128,7 +131,11 @@ impl Event {
     pub fn is_reminder(self) -> bool {
         matches!(
             self,
-            Self::Blocked | Self::WouldAct | Self::NeedsApproval | Self::ControlUnreachable
+            Self::Blocked
+                | Self::WouldAct
+                | Self::NeedsApproval
+                | Self::ControlUnreachable
+                | Self::SubmitRejected
         )
     }
 }

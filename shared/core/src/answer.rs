@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::decide::{Assessment, Decision};
-use crate::guard::GuardReport;
+use crate::guard::{Guard, GuardReport};
 use crate::names::Region;
 use crate::routes::Routes;
 use crate::state::{Actor, Change, ClosedIncident, Hold, Kind, Plan, Trigger};
@@ -176,6 +176,9 @@ pub struct Answer {
     pub to: BTreeSet<Region>,
     /// Every guard.
     pub guards: Vec<GuardReport>,
+    /// The guards that stand in the way.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub blocking: BTreeSet<Guard>,
     /// The routes.
     pub routes: RoutesShown,
     /// One paragraph for a person woken at night.
@@ -202,6 +205,7 @@ impl Answer {
             from: BTreeSet::new(),
             to: BTreeSet::new(),
             guards: Vec::new(),
+            blocking: BTreeSet::new(),
             routes: RoutesShown::default(),
             explanation: explanation.into(),
             by: None,
@@ -236,8 +240,9 @@ impl Answer {
     /// The answer about a decision that changes nothing.
     #[must_use]
     pub fn standing_still(decision: &Decision, routes: &Routes) -> Self {
-        let about = |outcome, assessment: &Assessment| {
-            Self::about(outcome, &assessment.plan, assessment.explanation.clone())
+        let about = |outcome, assessment: &Assessment| Self {
+            blocking: assessment.blocking.clone(),
+            ..Self::about(outcome, &assessment.plan, assessment.explanation.clone())
         };
         match decision {
             Decision::NoChange { explanation } => Self {

@@ -183,6 +183,11 @@ impl State {
             after: plan.after.clone(),
             reason: plan.reason.clone(),
         });
+        for region in &plan.accepts {
+            self.accepted.insert(region.clone(), now);
+        }
+        self.problems
+            .retain(|key, _| !key.starts_with(crate::notice::SUBMIT));
         self.proof = Some(crate::state::PendingProof {
             plan: plan.clone(),
             settled_at: now,

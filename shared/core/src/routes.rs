@@ -7,6 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::{BucketName, Region};
 
+/// The Regions that serve the routes API, says the S3 user guide.
+pub const CONTROL_ENDPOINTS: [&str; 5] = [
+    "us-east-1",
+    "us-west-2",
+    "eu-west-1",
+    "ap-northeast-1",
+    "ap-southeast-2",
+];
+
 /// `TrafficDialPercentage` of a route.
 ///
 /// AWS defines 100 (active) and 0 (passive) only; whatever else is read back is kept as it is

@@ -340,7 +340,7 @@ fn thresholds<F: Fn(&str) -> Option<String>>(
             "DAILY_BUDGET",
             i64::from(default.daily_budget),
             1,
-            100,
+            50,
             "changes a day",
         )?)
         .unwrap_or(default.daily_budget),

@@ -32,6 +32,8 @@ const INCIDENTS_KEPT: usize = 20;
 const NOTES_KEPT: usize = 50;
 /// How long the last transition of an alarm is remembered, to recognise what arrives late.
 const ALARM_MEMORY: SignedDuration = SignedDuration::from_hours(24);
+/// Announcements that wait at most.
+const OUTBOX_KEPT: usize = 100;
 /// Alarms remembered at most.
 const ALARMS_KEPT: usize = 500;
 
@@ -159,6 +161,9 @@ pub struct Plan {
     pub guards: Vec<GuardReport>,
     /// When the earliest trigger, or the operator, asked for it: where the clock of the recovery starts.
     pub asked_at: Timestamp,
+    /// Members that a person makes active although the evidence shows them bad.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub accepts: BTreeSet<Region>,
 }
 
 /// The compare-and-swapped intent to change the routes; whoever holds it may submit until it expires.
@@ -361,7 +366,7 @@ pub struct PendingProof {
 pub struct Proposal {
     /// What would be done.
     pub plan: Plan,
-    /// When it was proposed first.
+    /// When it was last proposed: every tick that still proposes it renews it.
     pub at: Timestamp,
 }
 
@@ -517,7 +522,8 @@ impl State {
             .filter(|claim| claim.request_id != request_id && now <= claim.expires)
     }
 
-    /// The newest change that a person did not make and that left this member.
+    /// The newest change that left this member and was not an operator's by this machine: one made
+    /// outside begins the cooldown too.
     #[must_use]
     pub fn last_automatic_departure(&self, region: &Region) -> Option<&Change> {
         self.changes
@@ -610,10 +616,23 @@ impl State {
         }
         if announcement.event.is_reminder() {
             self.outbox.retain(|one| {
-                !(one.event == announcement.event && one.incident == announcement.incident)
+                !(one.event == announcement.event
+                    && one.incident == announcement.incident
+                    && one.severity <= announcement.severity
+                    && one.body.get("blocking") == announcement.body.get("blocking"))
             });
         }
         self.outbox.push(announcement);
+        // Only when no topic takes anything for a day or so: what matters least goes first.
+        while self.outbox.len() > OUTBOX_KEPT {
+            let least = self
+                .outbox
+                .iter()
+                .enumerate()
+                .min_by_key(|(index, one)| (one.severity, *index))
+                .map_or(0, |(index, _)| index);
+            self.outbox.remove(least);
+        }
     }
 
     /// Forgets what has become too old to matter.

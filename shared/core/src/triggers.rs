@@ -285,11 +285,15 @@ impl State {
             let Some(member) = evidence.member(&region) else {
                 continue;
             };
-            if evidence.observed_at.duration_since(member.since) < bad_for {
+            // An acknowledgement begins afresh: what lasts is waited for anew.
+            let since = self
+                .cooldown_ended
+                .map_or(member.since, |acknowledged| member.since.max(acknowledged));
+            if evidence.observed_at.duration_since(since) < bad_for {
                 continue;
             }
             let trigger = Trigger {
-                since: member.since,
+                since,
                 last_confirmed: evidence.observed_at,
                 source: Source::Evidence,
                 quiet: None,

@@ -453,7 +453,7 @@ impl Context<'_> {
             };
         }
         let to: BTreeSet<Region> = rest.union(&order.to).cloned().collect();
-        if from.is_empty() && to == active {
+        if from.is_disjoint(&active) && to == active {
             return Decision::NoChange {
                 explanation: format!(
                     "{} is what the routes show already: {}.",
@@ -533,8 +533,16 @@ impl Context<'_> {
             reason: self.reason_for(basis, wanted),
             guards,
             asked_at,
+            accepts: BTreeSet::new(),
         };
-        plan.decision = decision_id(&plan);
+        if plan.by.is_person() {
+            plan.accepts = wanted
+                .activated(routes)
+                .into_iter()
+                .filter(|region| self.verdict(region) == Verdict::Bad)
+                .collect();
+        }
+        plan.decision = decision_id(&plan, self.state);
         Assessment {
             source_is_bad: wanted
                 .from
@@ -618,13 +626,17 @@ fn hard() -> BTreeSet<Guard> {
 }
 
 /// Twelve hexadecimal digits that are the same whenever the same change is decided in the same situation.
-fn decision_id(plan: &Plan) -> String {
+///
+/// When the routes were settled is part of the situation: the same move made twice in one
+/// incident is two decisions.
+fn decision_id(plan: &Plan, state: &State) -> String {
     let identity = serde_json::json!([
         plan.incident,
         plan.kind,
         plan.from,
         plan.to,
         Vec::from(plan.before.clone()),
+        state.settled.as_ref().map(|settled| settled.at),
     ]);
     let digest = Sha256::digest(identity.to_string().as_bytes());
     let mut id = String::with_capacity(12);

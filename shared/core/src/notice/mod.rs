@@ -6,6 +6,8 @@ mod change;
 mod problem;
 mod standstill;
 
+pub(crate) use problem::SUBMIT;
+
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
@@ -14,7 +16,7 @@ use serde_json::Value;
 use crate::announce::{Announcement, Draft, Event, Severity};
 use crate::answer::Answer;
 use crate::names::{MrapArn, Region};
-use crate::routes::Routes;
+use crate::routes::{CONTROL_ENDPOINTS, Routes};
 use crate::settings::Settings;
 use crate::state::{Plan, State};
 
@@ -59,7 +61,18 @@ pub fn invoke(payload: &Value) -> String {
 
 /// The `aws` command that moves the routes without this machine.
 #[must_use]
-pub fn raw_command(mrap: &MrapArn, before: &Routes, after: &Routes, endpoint: &str) -> String {
+pub fn raw_command(mrap: &MrapArn, before: &Routes, after: &Routes) -> String {
+    // Best an endpoint outside the Regions that are left: they are in trouble.
+    let left: Vec<Region> = before
+        .active()
+        .difference(&after.active())
+        .cloned()
+        .collect();
+    let endpoint = CONTROL_ENDPOINTS
+        .iter()
+        .find(|endpoint| !left.iter().any(|region| region.as_str() == **endpoint))
+        .copied()
+        .unwrap_or_default();
     let updates: Vec<String> = before
         .changes_to(after)
         .iter()

@@ -1,4 +1,4 @@
-//! Notices about what is broken, once while it lasts.
+//! Notices about what is broken: once while it lasts, or again at the pace of the reminders.
 
 use serde_json::json;
 
@@ -7,52 +7,62 @@ use crate::alarm::AlarmTransition;
 use crate::announce::{Draft, Event, Severity};
 use crate::answer::{Answer, Outcome};
 use crate::evidence::{Evidence, Observer, Verdict};
+use crate::names::Region;
+use crate::routes::{Dial, Routes};
 use crate::state::{Plan, State};
 
+/// How the keys of problems with submitting begin; a settled change ends them.
+pub(crate) const SUBMIT: &str = "submit ";
+
+/// Something that is broken.
+struct Problem<'a> {
+    /// Under which it is remembered while it lasts.
+    key: &'a str,
+    event: Event,
+    severity: Severity,
+    region: &'a str,
+    explanation: String,
+    advice: Vec<String>,
+    /// Whether to say it again at the pace of the reminders.
+    reminds: bool,
+}
+
 impl Notices<'_> {
-    /// Announces a problem once while it lasts; `None` says that it is over.
-    pub fn problem(
-        &self,
-        state: &mut State,
-        key: &str,
-        problem: Option<(Event, Severity, &str, String)>,
-    ) {
-        let Some((event, severity, region, explanation)) = problem else {
-            state.problems.remove(key);
-            return;
+    /// Whether the problem is to be announced now; remembers that it was.
+    fn is_due(&self, state: &mut State, key: &str, reminds: bool) -> bool {
+        let due = match state.problems.get(key) {
+            None => true,
+            Some(told) => {
+                reminds
+                    && self.now.duration_since(*told) >= self.settings.thresholds.blocked_reminder
+            }
         };
-        if state.problems.contains_key(key) {
+        if due {
+            state.problems.insert(key.to_owned(), self.now);
+        }
+        due
+    }
+
+    fn problem(&self, state: &mut State, problem: &Problem<'_>) {
+        if !self.is_due(state, problem.key, problem.reminds) {
             return;
         }
-        state.problems.insert(key.to_owned(), self.now);
-        let advice: Vec<String> = match event {
-            Event::MemberMisconfigured => vec![
-                "Look at the bucket's policy, its KMS key and this function's role: somebody may have changed them.".to_owned(),
-                "The dial is not moved for this: clients with other permissions may work.".to_owned(),
-            ],
-            Event::ObserverSick => vec![
-                "Nothing is moved automatically while the observer cannot be believed; look at the members yourself.".to_owned(),
-                format!("To move the dial yourself: {}", invoke(&json!({"command":"failover","reason":"…","override":["target-is-healthy"]}))),
-            ],
-            _ => Vec::new(),
-        };
         let answer = Answer {
             incident: state.incident.as_ref().map(|incident| incident.id.clone()),
             ..Answer::plain(
                 Outcome::NoChange,
-                format!("{explanation}. Nothing is moved for it."),
+                format!("{}. Nothing is moved for it.", problem.explanation),
             )
         };
-        let step = format!("{region}@{}", self.now.as_second());
         self.announce(
             state,
             &Draft {
-                event,
-                severity,
-                step: &step,
-                region,
-                headline: &explanation,
-                advice: &advice,
+                event: problem.event,
+                severity: problem.severity,
+                step: &format!("{}@{}", problem.region, self.now.as_second()),
+                region: problem.region,
+                headline: &problem.explanation,
+                advice: &problem.advice,
                 answer: &answer,
             },
         );
@@ -60,30 +70,48 @@ impl Notices<'_> {
 
     /// Pages once for every member that refuses the probes for a reason that is ours to fix, and
     /// for an observer that cannot be believed; forgets it once it is over.
-    pub fn health(&self, next: &mut State, evidence: &Evidence) {
+    pub fn health(&self, state: &mut State, evidence: &Evidence) {
+        let sick = "observer-sick";
         if let Observer::Sick { reason } = &evidence.observer {
             self.problem(
-                next,
-                "observer-sick",
-                Some((Event::ObserverSick, Severity::Critical, "", reason.clone())),
+                state,
+                &Problem {
+                    key: sick,
+                    event: Event::ObserverSick,
+                    severity: Severity::Critical,
+                    region: "",
+                    explanation: reason.clone(),
+                    advice: vec![
+                        "Nothing is moved automatically while the observer cannot be believed; look at the members yourself.".to_owned(),
+                        format!("To move the dial yourself: {}", invoke(&json!({"command":"failover","reason":"…","override":["target-is-healthy"]}))),
+                    ],
+                    reminds: false,
+                },
             );
             return;
         }
-        self.problem(next, "observer-sick", None);
+        state.problems.remove(sick);
         for member in &evidence.members {
             let key = format!("misconfigured {}", member.region);
             match member.verdict {
                 Verdict::Misconfigured => self.problem(
-                    next,
-                    &key,
-                    Some((
-                        Event::MemberMisconfigured,
-                        Severity::Critical,
-                        member.region.as_str(),
-                        format!("{} refuses the probes ({})", member.region, member.detail),
-                    )),
+                    state,
+                    &Problem {
+                        key: &key,
+                        event: Event::MemberMisconfigured,
+                        severity: Severity::Critical,
+                        region: member.region.as_str(),
+                        explanation: format!("{} refuses the probes ({})", member.region, member.detail),
+                        advice: vec![
+                            "Look at the bucket's policy, its KMS key and this function's role: somebody may have changed them.".to_owned(),
+                            "The dial is not moved for this: clients with other permissions may work.".to_owned(),
+                        ],
+                        reminds: false,
+                    },
                 ),
-                Verdict::Good => self.problem(next, &key, None),
+                Verdict::Good => {
+                    state.problems.remove(&key);
+                }
                 _ => {}
             }
         }
@@ -91,31 +119,106 @@ impl Notices<'_> {
 
     /// An alarm may trigger, but nobody can tell for which Region: told once per alarm.
     pub fn unknown_region(&self, state: &mut State, transition: &AlarmTransition, text: &str) {
-        let key = format!("region-unknown {}", transition.arn);
         self.problem(
             state,
-            &key,
-            Some((Event::RegionUnknown, Severity::Warning, "", text.to_owned())),
+            &Problem {
+                key: &unknown_key(transition),
+                event: Event::RegionUnknown,
+                severity: Severity::Warning,
+                region: "",
+                explanation: text.to_owned(),
+                advice: Vec::new(),
+                reminds: false,
+            },
         );
     }
 
-    /// The routes cannot be read.
+    /// It is known again for which Region an alarm speaks.
+    pub fn known_region(&self, state: &mut State, transition: &AlarmTransition) {
+        state.problems.remove(&unknown_key(transition));
+    }
+
+    /// The routes cannot be read: a warning in quiet times, a page with reminders and the raw
+    /// command while a trigger is open.
     pub fn routes_unreadable(&self, state: &mut State, mismatch: bool, error: &str) {
-        let (event, key) = if mismatch {
-            (Event::RoutesMismatch, "routes-mismatch")
+        let event = if mismatch {
+            Event::RoutesMismatch
         } else {
-            (Event::ControlUnreachable, "control-unreachable")
+            Event::ControlUnreachable
         };
-        let severity = if state.triggers.is_empty() {
-            Severity::Warning
-        } else {
-            Severity::Critical
-        };
-        self.problem(state, key, Some((event, severity, "", error.to_owned())));
+        let urgent = !state.triggers.is_empty();
+        let advice = state
+            .settled
+            .as_ref()
+            .filter(|_| urgent)
+            .and_then(|settled| self.leave_triggered(state, &settled.routes))
+            .into_iter()
+            .collect();
+        self.problem(
+            state,
+            &Problem {
+                key: if urgent {
+                    "routes unreadable, urgent"
+                } else {
+                    "routes unreadable"
+                },
+                event,
+                severity: if urgent {
+                    Severity::Critical
+                } else {
+                    Severity::Warning
+                },
+                region: "",
+                explanation: error.to_owned(),
+                advice,
+                reminds: urgent,
+            },
+        );
+    }
+
+    /// The routes can be read again.
+    pub fn routes_readable(&self, state: &mut State) {
+        state
+            .problems
+            .retain(|key, _| !key.starts_with("routes unreadable"));
+    }
+
+    /// The raw command for leaving the triggered members, by the routes as they were last known.
+    fn leave_triggered(&self, state: &State, routes: &Routes) -> Option<String> {
+        let triggered: std::collections::BTreeSet<Region> = state
+            .triggers
+            .iter()
+            .map(|trigger| trigger.region.clone())
+            .collect();
+        let from = routes.active().intersection(&triggered).cloned().collect();
+        let to = self.settings.members.regions().find(|region| {
+            !triggered.contains(*region) && routes.dial(region) == Some(Dial::Passive)
+        })?;
+        let after = routes.moved(&from, &std::iter::once(to.clone()).collect());
+        Some(format!(
+            "By the routes as they were last known, to leave {} past this machine: {}",
+            list(&from),
+            raw_command(&self.settings.mrap, routes, &after)
+        ))
+    }
+
+    /// Whether the control plane refused this very change a short while ago: repeating it at
+    /// every tick would help nobody.
+    #[must_use]
+    pub fn was_rejected(&self, state: &State, plan: &Plan) -> bool {
+        state
+            .problems
+            .get(&submit_key(plan, true))
+            .is_some_and(|told| {
+                self.now.duration_since(*told) < self.settings.thresholds.blocked_reminder
+            })
     }
 
     /// A change could not be submitted.
     pub fn submit_failed(&self, state: &mut State, plan: &Plan, rejected: bool, error: &str) {
+        if !self.is_due(state, &submit_key(plan, rejected), true) {
+            return;
+        }
         let (event, headline) = if rejected {
             (
                 Event::SubmitRejected,
@@ -128,9 +231,9 @@ impl Notices<'_> {
             )
         };
         let next = if rejected {
-            "Repeating it will not help: the routes, the settings or the permissions are not what they should be."
+            "Repeating it will not help: the routes, the settings or the permissions are not what they should be. It is tried again with the next reminder, or when an operator asks for it."
         } else {
-            "The next tick tries again."
+            "Every tick tries again."
         };
         let answer = Answer::about(
             Outcome::Blocked,
@@ -143,19 +246,14 @@ impl Notices<'_> {
         );
         let advice = [format!(
             "To try it past this machine: {}",
-            raw_command(&self.settings.mrap, &plan.before, &plan.after, "us-west-2")
+            raw_command(&self.settings.mrap, &plan.before, &plan.after)
         )];
-        let step = if rejected {
-            self.request_id.to_owned()
-        } else {
-            plan.decision.clone()
-        };
         self.announce(
             state,
             &Draft {
                 event,
                 severity: Severity::Critical,
-                step: &step,
+                step: &format!("{}@{}", plan.decision, self.now.as_second()),
                 region: first(&plan.from),
                 headline,
                 advice: &advice,
@@ -163,4 +261,13 @@ impl Notices<'_> {
             },
         );
     }
+}
+
+fn unknown_key(transition: &AlarmTransition) -> String {
+    format!("region-unknown {}", transition.arn)
+}
+
+fn submit_key(plan: &Plan, rejected: bool) -> String {
+    let how = if rejected { "rejected" } else { "unanswered" };
+    format!("{SUBMIT}{how} {}", plan.decision)
 }

@@ -22,7 +22,10 @@ impl Notices<'_> {
         } else {
             Severity::Warning
         };
-        let answer = Answer::about(outcome, plan, assessment.explanation.clone());
+        let answer = Answer {
+            blocking: assessment.blocking.clone(),
+            ..Answer::about(outcome, plan, assessment.explanation.clone())
+        };
         let reminder = match count.saturating_sub(1) {
             0 => String::new(),
             number => format!(", reminder {number}"),
@@ -41,8 +44,8 @@ impl Notices<'_> {
             ));
         }
         advice.push(format!(
-            "To end this episode without a change: {}",
-            invoke(&json!({"command":"acknowledge","incident":plan.incident}))
+            "To keep the machine from moving the dial while you look: {}",
+            invoke(&json!({"command":"hold","reason":"investigating"}))
         ));
         self.announce(
             state,
@@ -61,7 +64,10 @@ impl Notices<'_> {
     /// An operator's wish that was blocked: the operator has the answer, everybody else this.
     pub fn operator_blocked(&self, state: &mut State, assessment: &Assessment) {
         let plan = &assessment.plan;
-        let answer = Answer::about(Outcome::Blocked, plan, assessment.explanation.clone());
+        let answer = Answer {
+            blocking: assessment.blocking.clone(),
+            ..Answer::about(Outcome::Blocked, plan, assessment.explanation.clone())
+        };
         let headline = format!(
             "operator's {} to {} is blocked",
             plan.kind.as_str(),
@@ -70,7 +76,7 @@ impl Notices<'_> {
         self.announce(
             state,
             &Draft {
-                event: Event::Blocked,
+                event: Event::OperatorBlocked,
                 severity: Severity::Info,
                 step: self.request_id,
                 region: first(&plan.from),

@@ -378,6 +378,7 @@ pub(crate) fn plan(before: &[i32], after: &[i32], by: Actor, asked_at: Timestamp
         reason: "because".to_owned(),
         guards: Vec::new(),
         asked_at,
+        accepts: BTreeSet::new(),
     }
 }
 
