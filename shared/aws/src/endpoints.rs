@@ -136,7 +136,11 @@ impl Override {
             return Err(wrong("it has no host".to_owned()));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("it must not carry credentials".to_owned()));
+            return Err(EndpointError {
+                variable,
+                value: format!("{}://(withheld)", url.scheme()),
+                reason: "it must not carry credentials".to_owned(),
+            });
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(wrong("it must end with the path".to_owned()));

@@ -74,6 +74,9 @@ fn quiet_of(suppression: Option<&Suppression>) -> Option<Quiet> {
     })
 }
 
+/// A trigger that nothing has confirmed for this long is closed once our own probes find the Region good.
+const UNCONFIRMED: SignedDuration = SignedDuration::from_mins(15);
+
 /// How a composite alarm's suppressor is called in [`Quiet::by`].
 const SUPPRESSOR: &str = "the composite alarm's suppressor";
 
@@ -257,11 +260,20 @@ impl State {
                     ));
                     return false;
                 }
-                _ => {
-                    if let Some(seen) = by_evidence {
-                        trigger.last_confirmed = trigger.last_confirmed.max(seen);
+                _ => match by_evidence {
+                    Some(seen) => trigger.last_confirmed = trigger.last_confirmed.max(seen),
+                    // An alarm over sparse metrics may never say OK: that alone pages nobody for ever.
+                    None if good(&trigger.region)
+                        && now.duration_since(trigger.last_confirmed) >= UNCONFIRMED =>
+                    {
+                        closed.push(format!(
+                            "{} was not confirmed any more and our own probes find {} good",
+                            trigger.source, trigger.region
+                        ));
+                        return false;
                     }
-                }
+                    None => {}
+                },
             }
             true
         });
