@@ -149,6 +149,9 @@ pub struct Timing {
     pub replication_resume: RangeInclusive<u64>,
     /// From the end of a minute until its metrics are visible.
     pub metric_delay: u64,
+    /// From the end of ten seconds until their high-resolution metrics are visible. AWS names no
+    /// figure: an assumption.
+    pub high_resolution_delay: u64,
     /// From an alarm's state change until its event or action reaches a function.
     pub alarm_delivery: RangeInclusive<u64>,
     /// Probability that an alarm's event is delivered twice.
@@ -175,6 +178,7 @@ impl Default for Timing {
             replication: 300..=4_000,
             replication_resume: 1_000..=30_000,
             metric_delay: 20_000,
+            high_resolution_delay: 5_000,
             alarm_delivery: 200..=1_500,
             duplicate_delivery: 0.0,
             connection_idle: 20_000,

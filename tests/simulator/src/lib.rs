@@ -51,6 +51,7 @@
 )]
 
 mod call;
+mod canonical;
 pub mod cloudwatch;
 mod config;
 mod connector;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Resolution;
 use crate::SimTime;
 
 /// State of an alarm.
@@ -122,7 +123,7 @@ pub struct MetricAlarm {
     pub metric: MetricName,
     /// Statistic.
     pub statistic: Statistic,
-    /// Seconds, a multiple of 60.
+    /// Seconds: 10, 20, 30 or a multiple of 60. Below 60 only high-resolution data count.
     pub period_seconds: u64,
     /// N of "M of N".
     pub evaluation_periods: usize,
@@ -135,6 +136,13 @@ pub struct MetricAlarm {
     /// Missing data.
     #[serde(default)]
     pub treat_missing: TreatMissing,
+}
+
+impl MetricAlarm {
+    /// How often it is evaluated: like its data, every ten seconds or every minute.
+    pub(super) fn pace(&self) -> Resolution {
+        Resolution::of_period(self.period_seconds * 1000)
+    }
 }
 
 /// Keeps a composite alarm's actions quiet while another alarm is in `ALARM`.

@@ -1,13 +1,10 @@
-//! `DescribeAlarms`, `GetMetricData`, `PutMetricData`, `SetAlarmState` over rpc-v2-cbor and awsJson.
-
-use std::collections::BTreeMap;
+//! The front door, over rpc-v2-cbor and awsJson: `DescribeAlarms`, `SetAlarmState`, errors.
 
 use ciborium::Value;
 use fastrand::Rng;
 
 use super::engine::{Alarm, CloudWatch};
-use super::metrics::MINUTE;
-use super::{AlarmRule, AlarmState, MetricName, Statistic, payloads};
+use super::{AlarmRule, AlarmState, MetricName, payloads};
 use crate::SimTime;
 use crate::call::Call;
 use crate::time::calendar;
@@ -33,6 +30,7 @@ impl CloudWatch {
         let output = match call.operation.as_str() {
             "DescribeAlarms" => self.describe_alarms(&call.region, &input)?,
             "GetMetricData" => self.get_metric_data(&call.region, &input, now)?,
+            "ListMetrics" => self.list_metrics(&call.region, &input, now)?,
             "PutMetricData" => self.put_metric_data(&call.region, &input, now)?,
             "SetAlarmState" => self.set_alarm_state(&call.region, &input, now, rng)?,
             other => {
@@ -167,93 +165,6 @@ impl CloudWatch {
         out
     }
 
-    fn get_metric_data(
-        &self,
-        region: &str,
-        input: &Value,
-        now: SimTime,
-    ) -> Result<Value, ServiceError> {
-        let start = self.moment(input, "StartTime")?;
-        let end = self.moment(input, "EndTime")?;
-        let ascending = cbor::text(input, "ScanBy") == Some("TimestampAscending");
-        let mut results = Vec::new();
-        for query in cbor::list(input, "MetricDataQueries") {
-            let wanted = cbor::get(query, "MetricStat")
-                .ok_or_else(|| invalid("only MetricStat queries are supported"))?;
-            let metric = metric_of(cbor::get(wanted, "Metric").unwrap_or(&Value::Null))?;
-            let statistic = statistic(cbor::text(wanted, "Stat").unwrap_or_default())?;
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a period in seconds"
-            )]
-            let period = cbor::number(wanted, "Period").unwrap_or(60.0) as u64 * 1000;
-            if period == 0 || !period.is_multiple_of(MINUTE) {
-                return Err(invalid("Period must be a multiple of 60"));
-            }
-            let visible = (now - self.metric_delay).floor_to(MINUTE).min(end);
-            let mut times = Vec::new();
-            let mut values = Vec::new();
-            let mut at = start.floor_to(period).as_millis();
-            while at < visible.as_millis() {
-                let span = at..(at + period).min(visible.as_millis());
-                if let Some(value) = self.metrics.point(region, &metric, span, statistic) {
-                    let moment = calendar(self.epoch, SimTime::from_millis(at));
-                    times.push(cbor::time(moment));
-                    values.push(Value::Float(value));
-                }
-                at += period;
-            }
-            if !ascending {
-                times.reverse();
-                values.reverse();
-            }
-            let id = cbor::text(query, "Id").unwrap_or_default();
-            results.push(map([
-                ("Id", id.into()),
-                (
-                    "Label",
-                    cbor::text(query, "Label").unwrap_or(&metric.name).into(),
-                ),
-                ("Timestamps", Value::Array(times)),
-                ("Values", Value::Array(values)),
-                ("StatusCode", "Complete".into()),
-            ]));
-        }
-        Ok(map([
-            ("MetricDataResults", Value::Array(results)),
-            ("Messages", Value::Array(Vec::new())),
-        ]))
-    }
-
-    /// A time of the input as a moment of the world; before its epoch counts as the epoch.
-    fn moment(&self, input: &Value, name: &str) -> Result<SimTime, ServiceError> {
-        let millis =
-            cbor::time_millis(input, name).ok_or_else(|| invalid(&format!("{name} is missing")))?;
-        let since = millis.saturating_sub(self.epoch.as_millisecond());
-        Ok(SimTime::from_millis(u64::try_from(since).unwrap_or(0)))
-    }
-
-    fn put_metric_data(
-        &mut self,
-        region: &str,
-        input: &Value,
-        now: SimTime,
-    ) -> Result<Value, ServiceError> {
-        let namespace = cbor::text(input, "Namespace").unwrap_or_default();
-        for datum in cbor::list(input, "MetricData") {
-            let mut metric = metric_of(datum)?;
-            namespace.clone_into(&mut metric.namespace);
-            let at = match cbor::get(datum, "Timestamp") {
-                Some(_) => self.moment(datum, "Timestamp")?,
-                None => now,
-            };
-            let value = cbor::number(datum, "Value").ok_or_else(|| invalid("Value is missing"))?;
-            self.metrics.add(region, &metric, at, value);
-        }
-        Ok(Value::Map(Vec::new()))
-    }
-
     fn set_alarm_state(
         &mut self,
         region: &str,
@@ -331,7 +242,7 @@ fn shape_of(code: &str) -> &str {
     }
 }
 
-fn invalid(message: &str) -> ServiceError {
+pub(super) fn invalid(message: &str) -> ServiceError {
     ServiceError::new(400, "InvalidParameterValue", message)
 }
 
@@ -342,7 +253,7 @@ fn texts<'a>(input: &'a Value, name: &str) -> Vec<&'a str> {
         .collect()
 }
 
-fn dimensions(metric: &MetricName) -> Value {
+pub(super) fn dimensions(metric: &MetricName) -> Value {
     let pairs = metric.dimensions.iter();
     Value::Array(
         pairs
@@ -356,29 +267,47 @@ fn dimensions(metric: &MetricName) -> Value {
     )
 }
 
-fn metric_of(value: &Value) -> Result<MetricName, ServiceError> {
-    let name = cbor::text(value, "MetricName").ok_or_else(|| invalid("MetricName is missing"))?;
-    let mut dimensions = BTreeMap::new();
-    for dimension in cbor::list(value, "Dimensions") {
-        let text = |field| cbor::text(dimension, field).unwrap_or_default().to_owned();
-        dimensions.insert(text("Name"), text("Value"));
-    }
-    Ok(MetricName {
-        namespace: cbor::text(value, "Namespace")
-            .unwrap_or_default()
-            .to_owned(),
-        name: name.to_owned(),
-        dimensions,
-    })
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-fn statistic(name: &str) -> Result<Statistic, ServiceError> {
-    Ok(match name {
-        "Average" => Statistic::Average,
-        "Sum" => Statistic::Sum,
-        "Minimum" => Statistic::Minimum,
-        "Maximum" => Statistic::Maximum,
-        "SampleCount" => Statistic::SampleCount,
-        _ => return Err(invalid("Stat is not supported")),
-    })
+    use super::*;
+    use crate::WorldConfig;
+
+    /// The SDK speaks CBOR; other clients speak JSON.
+    #[test]
+    fn json_is_understood_and_answered() {
+        let mut cloudwatch = CloudWatch::new(&WorldConfig::new(1));
+        let mut ask = |operation: &str, input: serde_json::Value| {
+            let request = http::Request::post("https://monitoring.us-east-2.amazonaws.com/")
+                .header("host", "monitoring.us-east-2.amazonaws.com")
+                .header(
+                    "x-amz-target",
+                    format!("GraniteServiceVersion20100801.{operation}"),
+                )
+                .body(input.to_string().into())
+                .unwrap();
+            let call = Call::read(&request);
+            let answer = cloudwatch.handle(&call, SimTime::ZERO, &mut Rng::with_seed(1));
+            let answer = answer.unwrap_or_else(|error| render_error(&error, &call));
+            let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            (answer.status, body)
+        };
+        let dimensions = json!([{"Name": "Region", "Value": "us-east-1"}]);
+        let datum = json!({"MetricName": "Failed", "Value": 1, "StorageResolution": 1, "Dimensions": dimensions});
+        let put = json!({"Namespace": "Canary", "MetricData": [datum]});
+        assert_eq!(ask("PutMetricData", put), (200, json!({})));
+        let metric =
+            json!({"Namespace": "Canary", "MetricName": "Failed", "Dimensions": dimensions});
+        let filter = json!({"Namespace": "Canary", "Dimensions": [{"Name": "Region"}]});
+        assert_eq!(
+            ask("ListMetrics", filter),
+            (200, json!({"Metrics": [metric]}))
+        );
+        let (status, refusal) = ask("ListMetrics", json!({"NextToken": "none"}));
+        assert_eq!(
+            (status, &refusal["__type"]),
+            (400, &json!("InvalidParameterValueException"))
+        );
+    }
 }

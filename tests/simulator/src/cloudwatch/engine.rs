@@ -1,4 +1,4 @@
-//! Alarms at work: evaluation each minute, suppression, mute windows, deliveries.
+//! Alarms at work: evaluation by the minute or every ten seconds, suppression, mute windows, deliveries.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use fastrand::Rng;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Resolution, is_period};
 use super::payloads::{self, Context, alarm_time};
 use super::rule::Rule;
 use super::{
@@ -25,7 +25,8 @@ use crate::time::calendar;
 pub(crate) struct CloudWatch {
     pub(super) account: String,
     pub(super) epoch: Timestamp,
-    pub(super) metric_delay: Duration,
+    metric_delay: Duration,
+    high_resolution_delay: Duration,
     delivery: RangeInclusive<u64>,
     duplicates: f64,
     pub(super) metrics: Metrics,
@@ -99,6 +100,13 @@ impl Alarm {
             .max_by_key(|mute| mute.until)
     }
 
+    fn pace(&self) -> Resolution {
+        match &self.config.rule {
+            AlarmRule::Metric(rule) => rule.pace(),
+            AlarmRule::Composite(_) => Resolution::Minute,
+        }
+    }
+
     pub(super) fn suppressor(&self) -> Option<&Suppressor> {
         match &self.config.rule {
             AlarmRule::Composite(rule) => rule.suppressor.as_ref(),
@@ -120,6 +128,7 @@ impl CloudWatch {
             account: config.account.clone(),
             epoch: config.epoch,
             metric_delay: Duration::from_millis(config.timing.metric_delay),
+            high_resolution_delay: Duration::from_millis(config.timing.high_resolution_delay),
             delivery: config.timing.alarm_delivery.clone(),
             duplicates: config.timing.duplicate_delivery,
             metrics: Metrics::default(),
@@ -145,7 +154,12 @@ impl CloudWatch {
                 Rule::parse(&composite.rule)
                     .unwrap_or_else(|| panic!("alarm {}: cannot read its rule", config.name)),
             ),
-            AlarmRule::Metric(_) => None,
+            AlarmRule::Metric(metric) => {
+                let period = metric.period_seconds;
+                let valid = is_period(period * 1000);
+                assert!(valid, "alarm {}: a period of {period} s", config.name);
+                None
+            }
         };
         let start = StateRecord {
             value: AlarmState::InsufficientData,
@@ -174,10 +188,20 @@ impl CloudWatch {
         &mut self,
         region: &str,
         metric: &MetricName,
+        resolution: Resolution,
         at: SimTime,
         value: f64,
     ) {
-        self.metrics.add(region, metric, at, value);
+        self.metrics.add(region, metric, resolution, at, value);
+    }
+
+    /// The end of the last span of which all data are visible.
+    pub(super) fn visible(&self, resolution: Resolution, now: SimTime) -> SimTime {
+        let delay = match resolution {
+            Resolution::TenSeconds => self.high_resolution_delay,
+            Resolution::Minute => self.metric_delay,
+        };
+        (now - delay).floor_to(resolution.millis())
     }
 
     pub(crate) fn states(&self) -> impl Iterator<Item = (&(String, String), AlarmState)> {
@@ -246,13 +270,25 @@ impl CloudWatch {
         true
     }
 
-    /// The evaluation of every alarm in the Regions that are up.
-    pub(crate) fn evaluate(&mut self, is_up: &dyn Fn(&str) -> bool, now: SimTime, rng: &mut Rng) {
-        let keys: Vec<_> = self.alarms.keys().cloned().collect();
-        let mut regions: Vec<String> = Vec::new();
-        for key in keys.iter().filter(|key| is_up(&key.0)) {
-            if regions.last() != Some(&key.0) {
-                regions.push(key.0.clone());
+    /// The evaluation of the metric alarms of this pace in the Regions that are up. Composite
+    /// alarms follow their children, and look for themselves every minute.
+    pub(crate) fn evaluate(
+        &mut self,
+        pace: Resolution,
+        is_up: &dyn Fn(&str) -> bool,
+        now: SimTime,
+        rng: &mut Rng,
+    ) {
+        let due: Vec<_> = self
+            .alarms
+            .iter()
+            .filter(|(key, alarm)| alarm.pace() == pace && is_up(&key.0))
+            .map(|(key, _)| key.clone())
+            .collect();
+        let mut regions: Vec<&str> = Vec::new();
+        for key in &due {
+            if regions.last() != Some(&key.0.as_str()) {
+                regions.push(&key.0);
             }
             let AlarmRule::Metric(rule) = &self.alarms[key].config.rule else {
                 continue;
@@ -262,7 +298,7 @@ impl CloudWatch {
             }
         }
         for region in regions {
-            self.evaluate_composites(&region, now, rng);
+            self.evaluate_composites(region, now, rng);
         }
     }
 
@@ -343,8 +379,8 @@ impl CloudWatch {
 
     /// What the data say; `None` if the state stays.
     fn judge(&self, alarm: &Alarm, rule: &MetricAlarm, now: SimTime) -> Option<Verdict> {
-        let period = rule.period_seconds.max(60) * 1000;
-        let end = (now - self.metric_delay).floor_to(period).as_millis();
+        let period = rule.period_seconds * 1000;
+        let end = self.visible(rule.pace(), now).floor_to(period).as_millis();
         let points: Vec<(u64, Option<f64>)> = (1..=rule.evaluation_periods as u64)
             .filter_map(|back| end.checked_sub(back * period))
             .map(|start| {

@@ -1,11 +1,45 @@
-//! Metric data, one aggregate per minute.
+//! Metric data, aggregated by the minute or, in high resolution, by ten seconds.
 
 use std::collections::BTreeMap;
+use std::ops::{Bound, Range};
 
 use super::{MetricName, Statistic};
 use crate::SimTime;
 
-pub(super) const MINUTE: u64 = 60_000;
+const MINUTE: u64 = 60_000;
+
+/// How finely data points are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resolution {
+    /// As finely as alarms look at metrics of `StorageResolution` 1.
+    TenSeconds,
+    /// `StorageResolution` 60, and everything that S3 itself publishes.
+    Minute,
+}
+
+impl Resolution {
+    /// The coarsest resolution whose data fill a period of so many milliseconds.
+    pub(super) fn of_period(period: u64) -> Self {
+        if period < MINUTE {
+            Self::TenSeconds
+        } else {
+            Self::Minute
+        }
+    }
+
+    pub(super) const fn millis(self) -> u64 {
+        match self {
+            Self::TenSeconds => 10_000,
+            Self::Minute => MINUTE,
+        }
+    }
+}
+
+/// Whether there are alarms and statistics over a period of so many milliseconds: 10, 20 or 30
+/// seconds, or whole minutes. (Queries, not alarms, may also ask `CloudWatch` for 1 and 5 seconds.)
+pub(super) fn is_period(period: u64) -> bool {
+    matches!(period, 10_000 | 20_000 | 30_000) || (period > 0 && period.is_multiple_of(MINUTE))
+}
 
 /// The metrics of every Region.
 #[derive(Debug, Default)]
@@ -13,8 +47,36 @@ pub(super) struct Metrics {
     regions: BTreeMap<String, BTreeMap<MetricName, Series>>,
 }
 
-/// Start of the minute in milliseconds -> aggregate.
-type Series = BTreeMap<u64, Aggregate>;
+/// The data of a metric, by resolution.
+#[derive(Debug, Default)]
+struct Series {
+    tens: Points,
+    minutes: Points,
+}
+
+/// Start of the span in milliseconds -> aggregate.
+type Points = BTreeMap<u64, Aggregate>;
+
+impl Series {
+    /// The statistic's input in one period. What is known by the minute only says nothing about
+    /// a part of it.
+    fn aggregate(&self, period: Range<u64>) -> Option<Aggregate> {
+        let minutes = match Resolution::of_period(period.end - period.start) {
+            Resolution::TenSeconds => None,
+            Resolution::Minute => Some(self.minutes.range(period.clone())),
+        };
+        let points = minutes.into_iter().flatten().chain(self.tens.range(period));
+        points
+            .map(|(_, aggregate)| *aggregate)
+            .reduce(Aggregate::merge)
+    }
+
+    /// The start of the newest span with data.
+    fn newest(&self) -> Option<u64> {
+        let newest = [&self.tens, &self.minutes].map(|points| points.keys().next_back().copied());
+        newest.into_iter().flatten().max()
+    }
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Aggregate {
@@ -45,22 +107,33 @@ impl Aggregate {
 }
 
 impl Metrics {
-    pub(super) fn add(&mut self, region: &str, metric: &MetricName, at: SimTime, value: f64) {
+    pub(super) fn add(
+        &mut self,
+        region: &str,
+        metric: &MetricName,
+        resolution: Resolution,
+        at: SimTime,
+        value: f64,
+    ) {
         if !self.regions.contains_key(region) {
             self.regions.insert(region.to_owned(), BTreeMap::new());
         }
-        let Some(series) = self.regions.get_mut(region) else {
+        let Some(metrics) = self.regions.get_mut(region) else {
             return;
         };
-        if !series.contains_key(metric) {
-            series.insert(metric.clone(), Series::new());
+        if !metrics.contains_key(metric) {
+            metrics.insert(metric.clone(), Series::default());
         }
-        let Some(points) = series.get_mut(metric) else {
+        let Some(series) = metrics.get_mut(metric) else {
             return;
+        };
+        let points = match resolution {
+            Resolution::TenSeconds => &mut series.tens,
+            Resolution::Minute => &mut series.minutes,
         };
         let new = Aggregate::of(value);
         points
-            .entry(at.floor_to(MINUTE).as_millis())
+            .entry(at.floor_to(resolution.millis()).as_millis())
             .and_modify(|old| *old = old.merge(new))
             .or_insert(new);
     }
@@ -70,12 +143,10 @@ impl Metrics {
         &self,
         region: &str,
         metric: &MetricName,
-        period: std::ops::Range<u64>,
+        period: Range<u64>,
         statistic: Statistic,
     ) -> Option<f64> {
-        let series = self.regions.get(region)?.get(metric)?;
-        let aggregates = series.range(period).map(|(_, aggregate)| *aggregate);
-        let all = aggregates.reduce(Aggregate::merge)?;
+        let all = self.regions.get(region)?.get(metric)?.aggregate(period)?;
         Some(match statistic {
             Statistic::Average => all.sum / all.count,
             Statistic::Sum => all.sum,
@@ -83,5 +154,19 @@ impl Metrics {
             Statistic::Maximum => all.most,
             Statistic::SampleCount => all.count,
         })
+    }
+
+    /// The metrics of a Region in order, from the first after `after` on, each with the start of
+    /// its newest data.
+    pub(super) fn names(
+        &self,
+        region: &str,
+        after: Option<&MetricName>,
+    ) -> impl Iterator<Item = (&MetricName, SimTime)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let metrics = self.regions.get(region).into_iter();
+        metrics
+            .flat_map(move |metrics| metrics.range::<MetricName, _>((from, Bound::Unbounded)))
+            .filter_map(|(name, series)| Some((name, SimTime::from_millis(series.newest()?))))
     }
 }

@@ -4,6 +4,7 @@ mod alarms;
 mod api;
 mod engine;
 mod metrics;
+mod metrics_api;
 mod payloads;
 mod rule;
 
@@ -13,3 +14,4 @@ pub use alarms::{
 };
 pub(crate) use api::render_error;
 pub(crate) use engine::CloudWatch;
+pub(crate) use metrics::Resolution;

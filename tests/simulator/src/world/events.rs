@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{World, is_up};
 use crate::SimTime;
-use crate::cloudwatch::MetricName;
+use crate::cloudwatch::{MetricName, Resolution};
 use crate::config::Versioning;
 use crate::faults::Service;
 use crate::s3::Outgoing;
@@ -13,6 +13,9 @@ use crate::truth::Transfer;
 
 /// One minute of metrics.
 const MINUTE: Duration = Duration::from_mins(1);
+
+/// One step of high-resolution metrics.
+const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 /// Something due.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(super) enum Event {
     Land { seq: u64 },
     /// Metrics of the last minute become visible and alarms are evaluated.
     Tick,
+    /// The same for high-resolution metrics of the last ten seconds and their alarms.
+    QuickTick,
     /// A suppression or mute window ends.
     ReviewAlarms,
 }
@@ -78,6 +83,7 @@ impl World {
             Event::OutageEnds => self.resume_replication(),
             Event::Land { seq } => self.land(seq),
             Event::Tick => self.tick(),
+            Event::QuickTick => self.quick_tick(),
             Event::ReviewAlarms => {
                 self.cloudwatch.review(self.now, &mut self.dice.alarms);
             }
@@ -146,7 +152,8 @@ impl World {
         if let Some(source) = self.s3.bucket(&transfer.source) {
             let metric = replication_metric("OperationsFailedReplication", transfer);
             let region = source.region.clone();
-            self.cloudwatch.put_metric(&region, &metric, self.now, 1.0);
+            self.cloudwatch
+                .put_metric(&region, &metric, Resolution::Minute, self.now, 1.0);
         }
     }
 
@@ -165,19 +172,31 @@ impl World {
         }
     }
 
-    pub(super) fn plan_next_tick(&mut self) {
-        let delay = Duration::from_millis(self.config.timing.metric_delay);
-        let minute = self.now.floor_to(60_000) + MINUTE;
-        self.plan(minute + delay, Event::Tick);
+    /// Plans the first evaluation of alarms; each plans the next.
+    pub(super) fn plan_ticks(&mut self) {
+        let timing = &self.config.timing;
+        let minute = self.now + MINUTE + Duration::from_millis(timing.metric_delay);
+        let quick = self.now + TEN_SECONDS + Duration::from_millis(timing.high_resolution_delay);
+        self.plan(minute, Event::Tick);
+        self.plan(quick, Event::QuickTick);
     }
 
     fn tick(&mut self) {
         self.publish_pending();
+        self.evaluate_alarms(Resolution::Minute);
+        self.plan(self.now + MINUTE, Event::Tick);
+    }
+
+    fn quick_tick(&mut self) {
+        self.evaluate_alarms(Resolution::TenSeconds);
+        self.plan(self.now + TEN_SECONDS, Event::QuickTick);
+    }
+
+    fn evaluate_alarms(&mut self, pace: Resolution) {
         let (outages, now) = (&self.outages, self.now);
         let is_up = |region: &str| is_up(outages, region, Service::CloudWatch, now);
-        self.cloudwatch.evaluate(&is_up, now, &mut self.dice.alarms);
-        let next = self.now + MINUTE;
-        self.plan(next, Event::Tick);
+        self.cloudwatch
+            .evaluate(pace, &is_up, now, &mut self.dice.alarms);
     }
 
     /// Backlog metrics of the last minute, in the destination's Region as AWS publishes them.
@@ -205,7 +224,8 @@ impl World {
             points.push((bucket.region.clone(), bytes, pending.bytes as f64));
         }
         for (region, metric, value) in points {
-            self.cloudwatch.put_metric(&region, &metric, at, value);
+            self.cloudwatch
+                .put_metric(&region, &metric, Resolution::Minute, at, value);
         }
     }
 }

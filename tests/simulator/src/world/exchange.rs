@@ -9,7 +9,8 @@ use super::World;
 use super::events::Event;
 use crate::SimTime;
 use crate::call::{Call, Subject};
-use crate::cloudwatch::{self, MetricName};
+use crate::canonical;
+use crate::cloudwatch::{self, MetricName, Resolution};
 use crate::config::ClientConfig;
 use crate::dice::{chance, span};
 use crate::faults::{FaultKind, Service, Target};
@@ -265,8 +266,8 @@ impl World {
             fault: fault.map(FaultKind::name),
             fate: Fate::InFlight,
             fate_at: None,
-            body_hash: sha256_hex(&call.body),
-            fingerprint: fingerprint(request),
+            body_hash: sha256_hex(&canonical::body(&call.headers, &call.body)),
+            fingerprint: canonical::fingerprint(request),
         });
         seq
     }
@@ -453,7 +454,7 @@ impl World {
             let metric = MetricName::of_bucket(name, bucket);
             let at = self.now;
             self.cloudwatch
-                .put_metric(&place.region, &metric, at, value);
+                .put_metric(&place.region, &metric, Resolution::Minute, at, value);
         }
     }
 
@@ -578,17 +579,4 @@ fn render(error: &ServiceError, call: &Call, seq: u64) -> Answer {
         Service::Sns => sns::render_error(error, &id),
         Service::CloudWatch => cloudwatch::render_error(error, call),
     }
-}
-
-/// Everything that a request is made of.
-fn fingerprint(request: &http::Request<Bytes>) -> String {
-    let mut text = format!("{} {}\n", request.method(), request.uri()).into_bytes();
-    for (name, value) in request.headers() {
-        text.extend_from_slice(name.as_str().as_bytes());
-        text.push(b':');
-        text.extend_from_slice(value.as_bytes());
-        text.push(b'\n');
-    }
-    text.extend_from_slice(request.body());
-    sha256_hex(&text)
 }

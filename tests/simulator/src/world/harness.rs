@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::World;
 use super::events::Event;
 use crate::SimTime;
-use crate::cloudwatch::{AlarmConfig, AlarmState, Delivery, MetricName};
+use crate::cloudwatch::{AlarmConfig, AlarmState, Delivery, MetricName, Resolution};
 use crate::config::{ReplicationRule, Versioning};
 use crate::faults::{Fault, FaultId, Outage, Service};
 use crate::s3::Author;
@@ -234,12 +234,17 @@ impl World {
         self.topics.published()
     }
 
-    /// Puts a data point as `PutMetricData` would, at the present moment.
+    /// Puts a high-resolution data point at the present moment, as `PutMetricData` with a
+    /// `StorageResolution` of 1 would: alarms of every period see it.
     pub fn put_metric(&mut self, region: &str, metric: &MetricName, value: f64) {
-        self.cloudwatch.put_metric(region, metric, self.now, value);
+        self.cloudwatch
+            .put_metric(region, metric, Resolution::TenSeconds, self.now, value);
     }
 
     /// Adds an alarm; it starts in `INSUFFICIENT_DATA`.
+    ///
+    /// # Panics
+    /// If its rule cannot be read or its period is none that `CloudWatch` takes.
     pub fn put_alarm(&mut self, alarm: AlarmConfig) {
         self.cloudwatch.put_alarm(alarm, self.now);
     }

@@ -53,7 +53,7 @@ impl World {
     ///
     /// # Panics
     /// If the blueprint contradicts itself: a bucket twice, a rule from an unknown bucket, an
-    /// unreadable alarm rule.
+    /// unreadable alarm rule, an impossible alarm period.
     #[must_use]
     pub fn new(config: WorldConfig) -> Self {
         let timing = &config.timing;
@@ -80,7 +80,7 @@ impl World {
             config,
         };
         world.create_buckets();
-        world.plan_next_tick();
+        world.plan_ticks();
         world
     }
 
