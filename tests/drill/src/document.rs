@@ -109,7 +109,7 @@ fn change(moved: &Move) -> RouteChange {
 }
 
 /// A submission that arrives longer after its decision than an invocation lasts.
-const LATE: Duration = Duration::from_secs(60);
+const LATE: Duration = Duration::from_mins(1);
 
 /// Who made a change, and why.
 #[must_use]

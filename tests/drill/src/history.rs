@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use sentinel_core::settings::Thresholds;
 use sentinel_core::state::{Actor as By, Plan, State};
 use serde_json::Value;
-use simulator::SimTime;
 use simulator::truth::{Actor, DownInterval, Published, RouteChange, Transfer};
+use simulator::{LogEntry, SimTime};
 
 use crate::scenario::Stage;
 
@@ -183,6 +183,8 @@ pub struct History {
     pub data: Data,
     /// Current version of each key, per bucket, at the end.
     pub current: BTreeMap<String, BTreeMap<String, String>>,
+    /// Every request that anybody sent.
+    pub log: Vec<LogEntry>,
     /// SHA-256 of the full request log.
     pub log_hash: String,
 }
@@ -250,6 +252,9 @@ impl History {
     }
 
     /// The calendar time of a moment.
+    ///
+    /// # Panics
+    /// If it is more than 292 million years away.
     #[must_use]
     pub fn calendar(&self, at: SimTime) -> Timestamp {
         let millis = i64::try_from(at.as_millis()).expect("a short run");
@@ -308,7 +313,7 @@ impl History {
             let ours = claim.request_id == request_id
                 && self.moment(claim.claimed_at) <= moved.at
                 && regions(&claim.plan.after.active()) == moved.after;
-            ours.then(|| (position, *at, claim))
+            ours.then_some((position, *at, claim))
         });
         // The version that made the claim is the oldest one that holds it.
         let mut found: Option<(usize, SimTime, Plan, Timestamp)> = None;
@@ -355,7 +360,7 @@ impl History {
     }
 
     /// The log lines, parsed; metrics aside.
-    pub fn log(&self) -> impl Iterator<Item = (SimTime, Value)> {
+    pub fn said(&self) -> impl Iterator<Item = (SimTime, Value)> {
         self.lines.iter().filter_map(|line| {
             let value: Value = serde_json::from_str(&line.text).ok()?;
             value.get("_aws").is_none().then_some((line.at, value))

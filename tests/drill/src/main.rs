@@ -17,10 +17,10 @@ use drill::{invariants, narration, numbers, report, scenarios};
 
 /// Rehearses an outage: the deployed code in a simulated AWS, on virtual time.
 ///
-/// The numbers are in seconds since the trouble began: detected_s until the function knew,
-/// dial_moved_s until the routes changed, recovered_s until a client was served again for the first
-/// time, rto_s until all were served for good. rpo_objects were acknowledged and missing at the
-/// new member then; lost_objects are nowhere in the end.
+/// Times count from the moment the trouble began: until the function detected it, until the dial
+/// moved, until a client was served again for the first time (recovered), and until all were
+/// served for good (RTO). RPO objects were acknowledged, and missing at the new member then; lost
+/// objects are nowhere in the end.
 #[derive(Debug, Parser)]
 #[command(name = "cargo drill", version)]
 struct Arguments {
@@ -45,6 +45,9 @@ struct Arguments {
     /// Mean time between two requests of a client, in milliseconds.
     #[arg(long, hide = true, default_value_t = 500)]
     pace: u64,
+    /// Virtual minutes that the run takes.
+    #[arg(long, hide = true)]
+    minutes: Option<u64>,
 }
 
 fn find(name: &str) -> Result<&'static Scenario, String> {
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
     let silent = arguments.json || arguments.log_hash;
     let options = Options {
         pace: Some(Duration::from_millis(arguments.pace.max(1))),
+        length: arguments.minutes.map(Duration::from_mins),
         ..Options::default()
     };
     let (history, moments) = if silent && arguments.report.is_none() {

@@ -12,7 +12,7 @@ use crate::history::History;
 use crate::verdict::Violation;
 
 /// Virtual time that a run takes unless its scenario says otherwise.
-pub const LENGTH: Duration = Duration::from_secs(7200);
+pub const LENGTH: Duration = Duration::from_hours(2);
 
 /// A rehearsed outage.
 #[derive(Debug, Clone, Copy)]

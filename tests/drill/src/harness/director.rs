@@ -53,7 +53,7 @@ impl Director {
             }
             Action::Command(command) => self.command(command.clone()),
             Action::CommandAfterMove(after, command) => {
-                self.command_after_move(*after, command.clone())
+                self.command_after_move(*after, command.clone());
             }
             Action::Acknowledge => self.acknowledge(),
             Action::Mute { region, until } => self.sim.with(|world| {

@@ -16,10 +16,10 @@ use super::spectator::{Kind, Spectator};
 use crate::history::{Cause, Ending, Invocation, Line};
 
 /// The function's time-out, as the template sets it.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Lambda retries a failed asynchronous invocation twice, one and then two minutes later.
-const RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+const RETRIES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
 
 /// Where an invocation dies: its `request`-th request is the last one of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,8 @@ struct Shared {
     invocations: Vec<Invocation>,
     lines: Vec<Line>,
     dice: Rng,
+    /// What the last tick came to: a spectator is not told the same every minute.
+    last_tick: String,
 }
 
 #[derive(Debug, Clone)]
@@ -99,6 +101,7 @@ impl Lambda {
                 invocations: Vec::new(),
                 lines: Vec::new(),
                 dice,
+                last_tick: String::new(),
             }),
         }))
     }
@@ -228,33 +231,39 @@ impl Lambda {
     }
 
     fn tell(&self, invocation: &Invocation) {
-        let what = match &invocation.cause {
-            Cause::Tick => "tick".to_owned(),
-            Cause::Alarm { what, shape } => format!("{what} by {shape}"),
-            Cause::Operator(command) => format!("operator's {command}"),
-        };
         let outcome = match &invocation.ending {
             Ending::Answered(answer) => {
                 let outcome = invocation.outcome().unwrap_or("?");
-                if outcome == "no-change" && invocation.cause == Cause::Tick {
-                    return;
-                }
-                let blocking = blocking(answer);
-                if blocking.is_empty() {
-                    outcome.to_owned()
-                } else {
-                    format!("{outcome} ({})", blocking.join(", "))
+                match blocking(answer).join(", ") {
+                    guards if guards.is_empty() => outcome.to_owned(),
+                    guards => format!("{outcome} by {guards}"),
                 }
             }
             Ending::Failed(error) => format!("failed: {error}"),
             Ending::TimedOut => "timed out".to_owned(),
             Ending::Crashed => "the process died".to_owned(),
         };
-        self.0.spectator.tell(
-            invocation.ended,
-            Kind::Function,
-            format!("{what}: {outcome}"),
-        );
+        let what = match &invocation.cause {
+            Cause::Tick => {
+                let mut shared = self.0.shared.lock().unwrap();
+                let before = std::mem::replace(&mut shared.last_tick, outcome.clone());
+                if before == outcome || (before.is_empty() && outcome == "no-change") {
+                    return;
+                }
+                "tick".to_owned()
+            }
+            Cause::Alarm { what, shape } => format!("{what} by {shape}"),
+            Cause::Operator(command) => format!("operator's {command}"),
+        };
+        let retry = if invocation.attempt > 1 {
+            ", retried"
+        } else {
+            ""
+        };
+        let text = format!("{what}{retry}: {outcome}");
+        self.0
+            .spectator
+            .tell(invocation.ended, Kind::Function, text);
     }
 
     /// Everything that was invoked and printed, by start.

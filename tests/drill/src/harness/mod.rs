@@ -34,10 +34,10 @@ use spectator::Spectator;
 use workload::Workload;
 
 /// The schedule of the tick.
-pub(crate) const TICK: Duration = Duration::from_secs(60);
+pub(crate) const TICK: Duration = Duration::from_mins(1);
 
 /// The clients stop this long before the end, so that replication can finish.
-const QUIET: Duration = Duration::from_secs(180);
+const QUIET: Duration = Duration::from_mins(3);
 
 /// Mean time between two requests of a client.
 const PACE: Duration = Duration::from_millis(500);
@@ -236,6 +236,7 @@ fn collect(
             outages: world.outages(),
             data: data(world, &stage),
             current: current(world, &stage),
+            log: world.log().to_vec(),
             log_hash: world.log_hash(),
             stage,
             invocations,

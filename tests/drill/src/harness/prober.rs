@@ -40,10 +40,14 @@ const ACTIONS: [&str; 2] = [
     "arn:aws:sns:us-east-2:111122223333:mrap-sentinel-alarms",
 ];
 
-/// The alarm about a member: more than half of the probes failed in two of three minutes.
+/// The alarm about a member: three probes in a row failed.
 pub(super) fn alarm(region: &str) -> AlarmConfig {
     let [function, topic] = ACTIONS;
     AlarmConfig::metric(CONTROL_REGION, alarm_name(region), metric(region), 0.5)
+        .with(|rule| {
+            rule.period_seconds = ROUND.as_secs();
+            (rule.evaluation_periods, rule.datapoints_to_alarm) = (3, 3);
+        })
         .action(function)
         .action(topic)
 }

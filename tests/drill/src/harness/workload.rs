@@ -79,15 +79,12 @@ impl Workload {
                     .cloned()
             };
             let workload = self.clone();
-            match known.filter(|_| dice.bool()) {
-                Some(key) => {
-                    tokio::spawn(async move { workload.read(key).await });
-                }
-                None => {
-                    number += 1;
-                    let key = format!("{DATA_PREFIX}{}/{number:06}", self.0.label);
-                    tokio::spawn(async move { workload.write(key).await });
-                }
+            if let Some(key) = known.filter(|_| dice.bool()) {
+                tokio::spawn(async move { workload.read(key).await });
+            } else {
+                number += 1;
+                let key = format!("{DATA_PREFIX}{}/{number:06}", self.0.label);
+                tokio::spawn(async move { workload.write(key).await });
             }
         }
     }

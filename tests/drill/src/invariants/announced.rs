@@ -115,7 +115,7 @@ fn blocks(history: &History) -> Vec<Violation> {
         .map(|one| (one.at, body(one)))
         .collect();
     let mut violations = Vec::new();
-    for (at, line) in history.log() {
+    for (at, line) in history.said() {
         if line["outcome"] != "blocked" || !settled(history, at) {
             continue;
         }

@@ -132,7 +132,7 @@ fn may_return(history: &History, moved: &Move, region: &str) -> bool {
 }
 
 fn over_budget(history: &History, earlier: &[Move], moved: &Move) -> Option<Violation> {
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     let used = earlier
         .iter()
         .filter(|change| change.by == Mover::Machine && moved.decided.since(change.at) < day)

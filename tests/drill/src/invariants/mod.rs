@@ -26,7 +26,7 @@ use crate::history::History;
 use crate::verdict::Violation;
 
 /// What happened this shortly before the end is not judged by what should have followed.
-pub(crate) const GRACE: Duration = Duration::from_secs(120);
+pub(crate) const GRACE: Duration = Duration::from_mins(2);
 
 /// An invariant: its name and its judge.
 #[derive(Debug, Clone, Copy)]

@@ -45,7 +45,7 @@ fn overdue(history: &History, region: &str) -> Vec<Violation> {
         .map(|(at, state)| (*at, Event::State(state)))
         .collect();
     let moves = history.moves().into_iter().map(|moved| moved.at);
-    let blocked = history.log().filter_map(|(at, line)| {
+    let blocked = history.said().filter_map(|(at, line)| {
         let about = line["from"].as_array()?.iter().any(|from| from == region);
         (about && !blocking(&line).is_empty()).then_some(at)
     });

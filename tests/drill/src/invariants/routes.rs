@@ -75,7 +75,11 @@ fn unhealthy(history: &History, moved: &Move, region: &str) -> Option<Violation>
         .probes_of(region, moved.decided, history.end)
         .find(|probe| probe.at > moved.decided)
         .map_or(moved.decided, |probe| probe.at);
-    if before > 1 && history.probes_of(region, since, after).all(|probe| !probe.ok) {
+    if before > 1
+        && history
+            .probes_of(region, since, after)
+            .all(|probe| !probe.ok)
+    {
         return violation(format!(
             "the dial moved to {region}, which was failing for more than a round of probes"
         ));
@@ -126,6 +130,9 @@ mod tests {
         story.probe(101, EUW1, false);
         assert_eq!(healthy_target(&story.history).len(), 1);
         story.history.probes[2].ok = true;
-        assert!(healthy_target(&story.history).is_empty(), "it had just come back");
+        assert!(
+            healthy_target(&story.history).is_empty(),
+            "it had just come back"
+        );
     }
 }

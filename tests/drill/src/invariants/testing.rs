@@ -1,6 +1,6 @@
 //! Hand-made histories: a quiet world of two members in which tests let things happen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use sentinel_core::announce::{Announcement, Event, Severity};
@@ -91,6 +91,7 @@ impl Story {
             acknowledged: Vec::new(),
             data: BTreeMap::new(),
             current: BTreeMap::new(),
+            log: Vec::new(),
             log_hash: String::new(),
         };
         Self {
@@ -181,6 +182,7 @@ impl Story {
             reason: String::new(),
             guards: self.overridden.map(report).into_iter().collect(),
             asked_at: self.calendar(at),
+            accepts: BTreeSet::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The timeline as a drawing: for each member when it was active and when it was down, the
 //! clients' requests, and when people were told something.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use simulator::SimTime;
@@ -14,7 +15,7 @@ const WIDTH: f64 = 860.0;
 const ROW: f64 = 26.0;
 const REQUESTS: f64 = 60.0;
 /// Columns of the requests' diagram.
-const COLUMNS: u64 = 240;
+const COLUMNS: u32 = 240;
 
 #[derive(Debug)]
 struct Scale {
@@ -124,13 +125,12 @@ fn active(svg: &mut String, scale: &Scale, y: f64, history: &History, region: &s
 }
 
 /// Requests per column: those that succeeded above, those that failed in red on top of them.
-#[expect(clippy::cast_precision_loss, reason = "a drawing")]
 fn requests(svg: &mut String, scale: &Scale, top: f64, history: &History) {
     label(svg, top + REQUESTS / 2.0, "requests");
-    let column = (history.end.as_millis() / COLUMNS).max(1);
-    let mut counts = vec![(0_u32, 0_u32); COLUMNS as usize + 1];
+    let column = (history.end.as_millis() / u64::from(COLUMNS)).max(1);
+    let mut counts: BTreeMap<u64, (u32, u32)> = BTreeMap::new();
     for request in &history.requests {
-        let count = &mut counts[(request.done.as_millis() / column).min(COLUMNS) as usize];
+        let count = counts.entry(request.done.as_millis() / column).or_default();
         if request.served == Served::Failed {
             count.1 += 1;
         } else {
@@ -138,22 +138,15 @@ fn requests(svg: &mut String, scale: &Scale, top: f64, history: &History) {
         }
     }
     let most = counts
-        .iter()
+        .values()
         .map(|(ok, failed)| ok + failed)
         .max()
         .unwrap_or(0)
         .max(1);
     let tall = |count: u32| REQUESTS * f64::from(count) / f64::from(most);
-    for (number, (ok, failed)) in counts
-        .iter()
-        .enumerate()
-        .filter(|(_, (ok, failed))| ok + failed > 0)
-    {
-        let from = SimTime::from_millis(number as u64 * column);
-        let (x, width) = extent(
-            scale,
-            (from, SimTime::from_millis((number as u64 + 1) * column)),
-        );
+    for (number, (ok, failed)) in &counts {
+        let from = SimTime::from_millis(number * column);
+        let (x, width) = extent(scale, (from, SimTime::from_millis((number + 1) * column)));
         let base = top + REQUESTS;
         for (count, from, fill) in [(*ok, 0, "#54aeff"), (*failed, *ok, "#cf222e")] {
             if count > 0 {

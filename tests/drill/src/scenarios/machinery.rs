@@ -123,7 +123,7 @@ pub(super) const STATE_STORE_DOWN: Scenario = Scenario {
     expect: |history| {
         let (gone, back) = (history.stage.at("gone"), history.stage.at("back"));
         // Nothing of what was seen meanwhile is recorded: trouble has to last anew.
-        let lasting = Duration::from_secs(60);
+        let lasting = Duration::from_mins(1);
         Expect::of(history)
             .moves(&[(Mover::Machine, DUBLIN)])
             .move_between(0, back, back + lasting + SOON)

@@ -48,7 +48,7 @@ const DUBLIN: &str = "eu-west-1";
 const TOKYO: &str = "ap-northeast-1";
 
 fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(60 * minutes)
+    Duration::from_mins(minutes)
 }
 
 /// A moment around `minutes` after the start, up to a minute later.
