@@ -110,6 +110,9 @@ async fn killed_at_any_point_and_repeated_it_ends_as_without() {
     );
 }
 
+/// Just enough for a round of probes and what has to follow it. A claim lasts 30 s longer.
+const DEADLINE: Duration = Duration::from_secs(8);
+
 /// Killed while it holds the claim, and nobody repeats the event: the tick waits until the claim
 /// has expired and goes on then.
 async fn orphaned_at(seed: u64, requests_after_claim: usize) {
@@ -117,16 +120,19 @@ async fn orphaned_at(seed: u64, requests_after_claim: usize) {
     let function = start(&stage, &[]).await;
     function.api().ready().await;
     let event = stage.outage().await.eventbridge_json.unwrap();
-    // A claim lasts 30 s longer than its invocation may.
-    let alarm = Invocation::new(&event, "alarm-1", Duration::from_secs(5));
+    let alarm = Invocation::new(&event, "alarm-1", DEADLINE);
     let outcome = function.begin(alarm);
     let mut claimed = None;
-    while claimed.is_none_or(|at| stage.requests() < at + requests_after_claim) {
-        if claimed.is_none() && stage.is_claimed() {
-            claimed = Some(stage.requests());
+    let reached = async {
+        while claimed.is_none_or(|at| stage.requests() < at + requests_after_claim) {
+            if claimed.is_none() && stage.is_claimed() {
+                claimed = Some(stage.requests());
+            }
+            pause(Duration::from_millis(1)).await;
         }
-        pause(Duration::from_millis(1)).await;
-    }
+    };
+    let reached = tokio::time::timeout(Duration::from_secs(20), reached).await;
+    assert!(reached.is_ok(), "nothing was claimed");
     function.kill().await;
     drop(outcome);
     assert!(stage.is_claimed(), "killed too late");
@@ -134,7 +140,7 @@ async fn orphaned_at(seed: u64, requests_after_claim: usize) {
     let mut function = start(&stage, &[]).await;
     let early = function.answer(tick("tick-0")).await;
     assert_eq!(early["outcome"], "no-change", "{early:#}");
-    pause(Duration::from_secs(32)).await;
+    pause(DEADLINE + Duration::from_secs(27)).await;
     stage.tick_until_settled(&mut function).await;
 
     let story = format!("killed {requests_after_claim} requests after its claim");
