@@ -275,27 +275,8 @@ impl Lambda {
     }
 }
 
-/// The guards that stand in the way, by an answer's or an announcement's report.
-///
-/// Not knowing the drift or the loss stops nothing but what an operator plans.
+/// The guards that stand in the way, by an answer or an announcement.
 pub(crate) fn blocking(answer: &Value) -> Vec<&str> {
-    if answer["outcome"] != "blocked" {
-        return Vec::new();
-    }
-    let automatic = answer["by"] == "automatic";
-    let lenient =
-        |guard: &str| automatic && ["target-not-drifted", "loss-is-acceptable"].contains(&guard);
-    let guards = answer["guards"].as_array().into_iter().flatten();
-    guards
-        .filter(|report| report["overridden"] != true)
-        .filter_map(|report| {
-            let guard = report["guard"].as_str()?;
-            let stands = match report["verdict"].as_str()? {
-                "block" => true,
-                "unknown" => !lenient(guard),
-                _ => false,
-            };
-            stands.then_some(guard)
-        })
-        .collect()
+    let guards = answer["blocking"].as_array().into_iter().flatten();
+    guards.filter_map(Value::as_str).collect()
 }

@@ -111,7 +111,7 @@ fn blocks(history: &History) -> Vec<Violation> {
     let told: Vec<(SimTime, Value)> = history
         .published
         .iter()
-        .filter(|one| attribute(one, "event") == "blocked")
+        .filter(|one| ["blocked", "operator-blocked"].contains(&attribute(one, "event")))
         .map(|one| (one.at, body(one)))
         .collect();
     let mut violations = Vec::new();

@@ -327,6 +327,6 @@ fn block(guard: &str) -> Value {
         "incident": "i",
         "by": "automatic",
         "from": [USE1],
-        "guards": [{"guard": guard, "verdict": "block", "detail": ""}],
+        "blocking": [guard],
     })
 }
