@@ -107,7 +107,7 @@ fn main() -> ExitCode {
 }
 
 fn list() {
-    for scenario in scenarios::ALL {
+    for scenario in &scenarios::ALL {
         let mut lines = scenario.story.lines();
         anstream::println!("{:<22}{}", scenario.name, lines.next().unwrap_or_default());
         for line in lines {

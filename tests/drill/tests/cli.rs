@@ -21,7 +21,7 @@ fn the_list_names_every_scenario() {
     let output = drill(&["--list"]);
     assert!(output.status.success());
     let listed = text(&output.stdout);
-    for scenario in drill::scenarios::ALL {
+    for scenario in &drill::scenarios::ALL {
         let name = format!("{}  ", scenario.name);
         assert!(listed.lines().any(|line| line.starts_with(&name)), "{name}");
     }

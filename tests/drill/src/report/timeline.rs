@@ -38,7 +38,7 @@ pub(super) fn svg(history: &History) -> String {
     };
     let rows = history.stage.members.len() as f64;
     let below = 20.0 + rows * ROW;
-    let height = below + REQUESTS + 70.0;
+    let height = below + REQUESTS + 74.0;
     let mut svg = format!(
         "<svg viewBox=\"0 0 1000 {height:.0}\" role=\"img\" aria-label=\"routes, outages, requests and announcements over time\">\n"
     );
@@ -72,10 +72,37 @@ pub(super) fn svg(history: &History) -> String {
         }
     }
     requests(&mut svg, &scale, below, history);
-    told(&mut svg, &scale, below + REQUESTS + 22.0, history);
-    axis(&mut svg, &scale, below + REQUESTS + 40.0, history.end);
-    svg.push_str("</svg>");
+    told(&mut svg, &scale, below + REQUESTS + 18.0, history);
+    story(&mut svg, &scale, below + REQUESTS + 38.0, history);
+    axis(&mut svg, &scale, below + REQUESTS + 60.0, history.end);
+    svg.push_str("</svg>\n");
+    svg.push_str(LEGEND);
     svg
+}
+
+const LEGEND: &str = "<p class=\"legend\">Members: green is active, grey is passive, the red line is down. \
+Requests: blue were served, red failed. Told: red is critical, brown a warning, blue for information. \
+Point at anything to read what it is.</p>";
+
+/// What the script did.
+fn story(svg: &mut String, scale: &Scale, y: f64, history: &History) {
+    label(svg, y + 4.0, "story");
+    for step in history
+        .stage
+        .script
+        .iter()
+        .filter(|step| !step.story.is_empty())
+    {
+        let x = scale.x(step.at);
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"7\" height=\"7\" fill=\"currentColor\" transform=\"rotate(45 {x:.1} {y:.1})\"><title>{} {}</title></rect>",
+            x - 3.5,
+            y - 3.5,
+            stamp(step.at),
+            escape(&step.story)
+        );
+    }
 }
 
 fn label(svg: &mut String, y: f64, text: &str) {
@@ -185,8 +212,8 @@ fn axis(svg: &mut String, scale: &Scale, y: f64, end: SimTime) {
         let _ = writeln!(
             svg,
             "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"10\" y2=\"{:.1}\" stroke=\"#8884\"/><text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{minute} min</text>",
-            y - 8.0,
-            y + 6.0
+            y - 6.0,
+            y + 8.0
         );
     }
 }

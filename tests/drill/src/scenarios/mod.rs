@@ -17,7 +17,7 @@ use crate::scenario::Scenario;
 pub const DEFAULT: &str = "regional-outage";
 
 /// All of them, the default first.
-pub const ALL: [Scenario; 16] = [
+pub static ALL: [Scenario; 16] = [
     outages::REGIONAL_OUTAGE,
     outages::CONTROL_PLANE_OUTAGE,
     outages::FLAPPING_REGION,
@@ -39,8 +39,7 @@ pub const ALL: [Scenario; 16] = [
 /// A scenario by name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Scenario> {
-    static SCENARIOS: [Scenario; 16] = ALL;
-    SCENARIOS.iter().find(|scenario| scenario.name == name)
+    ALL.iter().find(|scenario| scenario.name == name)
 }
 
 const HOME: &str = "us-east-1";
@@ -77,14 +76,14 @@ mod tests {
             ALL.iter().map(|scenario| scenario.name).collect();
         assert_eq!(names.len(), ALL.len());
         assert!(find(DEFAULT).is_some());
-        for scenario in ALL {
+        for scenario in &ALL {
             assert_eq!(scenario.story.lines().count(), 2, "{}", scenario.name);
         }
     }
 
     #[test]
     fn everything_is_back_long_before_the_end() {
-        for scenario in ALL {
+        for scenario in &ALL {
             for seed in 0..50 {
                 let stage = (scenario.stage)(&mut Rng::with_seed(seed));
                 let end = SimTime::ZERO + stage.length;
