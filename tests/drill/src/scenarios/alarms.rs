@@ -152,7 +152,7 @@ pub(super) const TWO_FUNCTIONS_RACE: Scenario = Scenario {
         let stage = Stage {
             channels: Channels::All,
             timing,
-            // Only alarms open triggers here: otherwise the tick has usually acted before they come.
+            // Only alarms open triggers here: a tick must not act before they come.
             settings: [("EVIDENCE_TRIGGER_SECONDS".to_owned(), "3600".to_owned())].into(),
             ..Stage::default()
         };

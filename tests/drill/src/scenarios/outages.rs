@@ -11,8 +11,8 @@ use crate::history::{History, Mover, list};
 use crate::scenario::{Scenario, Stage};
 use crate::verdict::Violation;
 
-/// Two minutes until the alarm, two ticks, the data plane's two minutes and the clients' patience.
-const USUAL: Duration = Duration::from_mins(8);
+/// Two ticks if no alarm comes first, the data plane's two minutes and the clients' patience.
+const USUAL: Duration = Duration::from_mins(5);
 
 pub(super) const REGIONAL_OUTAGE: Scenario = Scenario {
     name: "regional-outage",
