@@ -6,24 +6,12 @@ use jiff::Timestamp;
 
 use super::Assessment;
 use crate::guard::{Guard, GuardVerdict};
-use crate::names::Region;
+pub(super) use crate::notice::list;
 use crate::state::{Kind, Plan};
 
 /// A time of day, to the second, in UTC.
 pub(super) fn clock(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
-}
-
-/// Regions in a row.
-pub(super) fn list(regions: &BTreeSet<Region>) -> String {
-    if regions.is_empty() {
-        return "nobody".to_owned();
-    }
-    regions
-        .iter()
-        .map(Region::as_str)
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 /// The paragraph that explains a considered change: what, why, what stands in its way, what it costs.
