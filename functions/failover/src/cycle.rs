@@ -146,7 +146,7 @@ impl Turn<'_> {
         };
         let published = self.publish_outbox().await;
         Box::pin(self.prove_pending(&mut answer)).await?;
-        answer.failed_topics.extend(published?);
+        answer.name_failed_topics(published?);
         Ok(Some(answer))
     }
 

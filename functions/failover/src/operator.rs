@@ -153,7 +153,7 @@ impl Turn<'_> {
                 Ok(answer)
             })
             .await?;
-        answer.failed_topics = self.publish_outbox().await?;
+        answer.name_failed_topics(self.publish_outbox().await?);
         Ok(answer)
     }
 
@@ -267,7 +267,7 @@ impl Turn<'_> {
             since: now,
             until: None,
         });
-        let answer = Answer {
+        let mut answer = Answer {
             routes: RoutesShown {
                 before: routes.clone().into(),
                 after: Vec::new(),
@@ -286,11 +286,8 @@ impl Turn<'_> {
             &answer,
         );
         self.overwrite(state).await?;
-        let failed_topics = self.publish_outbox().await?;
-        Ok(Answer {
-            failed_topics,
-            ..answer
-        })
+        answer.name_failed_topics(self.publish_outbox().await?);
+        Ok(answer)
     }
 
     async fn status(&self) -> Result<Answer, Error> {

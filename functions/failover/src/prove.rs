@@ -31,7 +31,7 @@ impl Turn<'_> {
             let report = self.deps.proof.serving(self.within(LOOK)).await;
             if proves(&pending.plan, &report.serving) {
                 let failed = self.proven(&pending, &report).await?;
-                answer.failed_topics.extend(failed);
+                answer.name_failed_topics(failed);
                 if answer.decision.as_deref() == Some(pending.plan.decision.as_str()) {
                     answer.outcome = Outcome::proven(pending.plan.kind);
                 }
@@ -40,7 +40,7 @@ impl Turn<'_> {
             let waited = self.now().duration_since(pending.settled_at);
             if waited >= OVERDUE && !pending.overdue_announced {
                 let failed = self.overdue(&pending, &report).await?;
-                answer.failed_topics.extend(failed);
+                answer.name_failed_topics(failed);
                 return Ok(());
             }
             // What has taken this long is not worth waiting for: one look a tick.

@@ -195,6 +195,19 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Names topics that could not be reached: each once, however many messages it missed.
+    pub fn name_failed_topics(&mut self, failed: Vec<FailedTopic>) {
+        for one in failed {
+            if self
+                .failed_topics
+                .iter()
+                .all(|known| known.topic != one.topic)
+            {
+                self.failed_topics.push(one);
+            }
+        }
+    }
+
     /// An answer that is only words.
     #[must_use]
     pub fn plain(outcome: Outcome, explanation: impl Into<String>) -> Self {
