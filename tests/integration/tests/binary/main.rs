@@ -11,6 +11,7 @@ mod alarms;
 mod commands;
 mod crashes;
 mod panics;
+mod people;
 mod races;
 mod refusals;
 mod state;
