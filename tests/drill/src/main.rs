@@ -1,9 +1,11 @@
 //! `cargo drill`: rehearses an outage and says what came of it.
 //!
 //! Exit status: 0 if everything held, 1 if an invariant or an expectation was violated, 2 if the
-//! command line makes no sense.
+//! command line makes no sense or the report cannot be written.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use drill::{invariants, narration, numbers, report, scenarios};
 ///
 /// Times count from the moment the trouble began: until the function detected it, until the dial
 /// moved, until a client was served again for the first time (recovered), and until all were
-/// served for good (RTO). RPO objects were acknowledged, and missing at the new member then; lost
+/// served for good (RTO). What is listed with a time of its own counts from the start. RPO objects were acknowledged, and missing at the new member then; lost
 /// objects are nowhere in the end.
 #[derive(Debug, Parser)]
 #[command(name = "cargo drill", version)]
@@ -28,7 +30,7 @@ struct Arguments {
     #[arg(long, value_name = "NAME", default_value = scenarios::DEFAULT, value_parser = find)]
     scenario: &'static Scenario,
     /// List the scenarios and end.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     list: bool,
     /// Varies delays, moments and kinds of failure; the same seed gives the same run.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -64,6 +66,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let (scenario, seed) = (arguments.scenario, arguments.seed);
+    // Opened first: nobody wants to hear after the run that the folder does not exist.
+    let report_file = match arguments.report.as_ref().map(File::create).transpose() {
+        Ok(file) => file,
+        Err(error) => return unwritable(&arguments, &error),
+    };
     let silent = arguments.json || arguments.log_hash;
     let options = Options {
         pace: Some(Duration::from_millis(arguments.pace.max(1))),
@@ -80,13 +87,10 @@ fn main() -> ExitCode {
     violations.extend((scenario.expect)(&history));
     let document = Document::new(scenario.name, seed, &history, &numbers, &violations);
 
-    if let Some(path) = &arguments.report {
+    let written = report_file.map_or(Ok(()), |mut file| {
         let page = report::page(scenario, &document, &history, &numbers, &moments);
-        if let Err(error) = std::fs::write(path, page) {
-            anstream::eprintln!("error: {} cannot be written: {error}", path.display());
-            return ExitCode::from(2);
-        }
-    }
+        file.write_all(page.as_bytes())
+    });
     if arguments.json {
         anstream::println!("{}", serde_json::to_string(&document).unwrap_or_default());
     } else if arguments.log_hash {
@@ -103,7 +107,16 @@ fn main() -> ExitCode {
             );
         }
     }
-    ExitCode::from(u8::from(!violations.is_empty()))
+    match written {
+        Err(error) if violations.is_empty() => unwritable(&arguments, &error),
+        _ => ExitCode::from(u8::from(!violations.is_empty())),
+    }
+}
+
+fn unwritable(arguments: &Arguments, error: &std::io::Error) -> ExitCode {
+    let path = arguments.report.as_deref().unwrap_or(Path::new(""));
+    anstream::eprintln!("error: {} cannot be written: {error}", path.display());
+    ExitCode::from(2)
 }
 
 fn list() {
