@@ -102,7 +102,7 @@ async fn an_alarm_without_a_region_moves_nothing_and_is_told_once() {
 /// `EventBridge` delivers the events of muted alarms: somebody wanted silence until a time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_muted_alarm_moves_nothing_until_its_window_ends() {
-    const WINDOW: Duration = Duration::from_secs(5);
+    const WINDOW: Duration = Duration::from_secs(15);
     let stage = Stage::set(63).await;
     let mut function = start(&stage, &[]).await;
     assert_answer(&function.answer(tick("tick-1")).await, "no-change");
