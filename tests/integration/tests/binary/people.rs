@@ -215,3 +215,42 @@ async fn a_refused_submit_is_paged_once_and_an_operator_moves_the_dial_later() {
     assert!(assert_announced(&stage).contains("failed-over"));
     assert_log(&function.kill().await);
 }
+
+/// All five control endpoints are out of reach, for reading too or only for writing: the function
+/// fails and says so once, and the tick goes on by itself as soon as one of them is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_any_control_endpoint_the_next_tick_goes_on() {
+    let everything = Fault::new(FaultKind::Refuse).service(Service::S3Control);
+    let submits = everything
+        .clone()
+        .operation("SubmitMultiRegionAccessPointRoutes");
+    tokio::join!(unreachable(67, everything), unreachable(68, submits));
+}
+
+async fn unreachable(seed: u64, fault: Fault) {
+    let stage = Stage::set(seed).await;
+    let mut function = start(&stage, &[]).await;
+    let fault = stage.simulator().with(|world| world.add_fault(fault));
+    let event = stage.outage().await.eventbridge_json.unwrap();
+
+    let failure = function.failure(command(&event, "alarm-1")).await;
+    assert!(
+        failure.message.contains("no control endpoint"),
+        "{failure:?}"
+    );
+    let failure = function.failure(tick("tick-1")).await;
+    assert!(
+        failure.message.contains("no control endpoint"),
+        "{failure:?}"
+    );
+    let page = told_once(&stage, "control-unreachable");
+    assert_eq!(page.attributes["severity"], "critical");
+    assert_eq!(stage.changes(), []);
+
+    stage.simulator().with(|world| world.remove_fault(fault));
+    assert_answer(&function.answer(tick("tick-2")).await, "failed-over");
+    assert_eq!(stage.active(), [AWAY]);
+    assert_eq!(stage.changes().len(), 1);
+    stage.assert_recorded_once();
+    assert_log(&function.kill().await);
+}
