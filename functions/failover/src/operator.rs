@@ -11,7 +11,6 @@ use sentinel_core::answer::{
 use sentinel_core::command::{Command, FailbackCommand, FailoverCommand};
 use sentinel_core::decide::{Order, Wish};
 use sentinel_core::evidence::Evidence;
-use sentinel_core::guard::Guard;
 use sentinel_core::state::{APPROVAL, Hold, Settled, State, StateError};
 
 use crate::cycle::Task;
@@ -21,14 +20,6 @@ use sentinel_core::notice::list;
 
 /// Changes and incidents that `status` shows.
 const HISTORY_SHOWN: usize = 20;
-
-fn overrides(force: bool, named: BTreeSet<Guard>) -> BTreeSet<Guard> {
-    if force {
-        Guard::overridable().collect()
-    } else {
-        named
-    }
-}
 
 impl Turn<'_> {
     /// Carries out an operator's command.
@@ -52,10 +43,10 @@ impl Turn<'_> {
 
     async fn failover(&self, command: FailoverCommand) -> Result<Answer, Error> {
         let order = Order {
+            overrides: command.overridden(),
             from: command.from.unwrap_or_default(),
             to: command.to.unwrap_or_default(),
             reason: command.reason,
-            overrides: overrides(command.force, command.overrides),
         };
         if let Some(region) = order.from.intersection(&order.to).next() {
             return Err(Error::Command(format!(
@@ -82,10 +73,10 @@ impl Turn<'_> {
 
     async fn failback(&self, command: FailbackCommand) -> Result<Answer, Error> {
         let order = Order {
+            overrides: command.overridden(),
             from: BTreeSet::new(),
             to: BTreeSet::new(),
             reason: command.reason,
-            overrides: overrides(command.force, command.overrides),
         };
         self.run(&Task {
             transitions: &[],

@@ -343,7 +343,7 @@ fn thresholds<F: Fn(&str) -> Option<String>>(
             50,
             "changes a day",
         )?)
-        .unwrap_or(default.daily_budget),
+        .map_err(|error| invalid("DAILY_BUDGET", error.to_string()))?,
         stabilization: read.seconds("STABILIZATION_SECONDS", default.stabilization, 0, 7 * DAY)?,
         drain: read.seconds("DRAIN_SECONDS", default.drain, 0, 7 * DAY)?,
         failback_reminder: read.seconds(
