@@ -150,7 +150,9 @@ impl Turn<'_> {
             .flatten()
             .max_by_key(|evidence| evidence.observed_at);
         let gap = self.deps.settings.thresholds.evidence_max_age.max(TICK_GAP);
-        (Evidence::after(previous, &round, gap), true)
+        let evidence = Evidence::after(previous, &round, gap);
+        self.measure_round(&evidence);
+        (evidence, true)
     }
 
     /// What the health check wrote. Whatever is wrong with it only means that the members are probed.

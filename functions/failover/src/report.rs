@@ -5,6 +5,7 @@ use std::fmt::Display;
 use sentinel_aws::log::{EmbeddedMetrics, Level, Resolution, Unit, log};
 use sentinel_core::alarm::AlarmTransition;
 use sentinel_core::answer::{Answer, Outcome};
+use sentinel_core::evidence::{Evidence, Verdict};
 use sentinel_core::names::Region;
 use sentinel_core::state::{PendingProof, Plan};
 use serde_json::{Value, json};
@@ -92,6 +93,21 @@ impl Turn<'_> {
             );
         }
         metrics.print(&self.deps.edge);
+    }
+
+    /// What a round of probes found: what the template's alarms watch. A member of which nothing
+    /// is known, say because the observer is sick, has no data point: it is not unavailable.
+    pub(crate) fn measure_round(&self, evidence: &Evidence) {
+        for member in &evidence.members {
+            let percent = match evidence.verdict(&member.region) {
+                Verdict::Good => 100.0,
+                Verdict::Bad => 0.0,
+                _ => continue,
+            };
+            self.metrics(Some(&member.region))
+                .metric("Availability", percent, Unit::Percent, Resolution::Second)
+                .print(&self.deps.edge);
+        }
     }
 
     /// The routes were changed: how long after the first sign of trouble.
