@@ -130,7 +130,7 @@ impl Default for Thresholds {
 }
 
 /// Everything that the functions are told from outside.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// `MRAP_ARN`.
     pub mrap: MrapArn,
