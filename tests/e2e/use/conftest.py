@@ -1,0 +1,118 @@
+"""MiniStack with signatures verified and policies enforced, behind AWS's own host names."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import page
+import processes
+import world
+from aws import Aws
+from gateway import Gateway
+
+PAGE = processes.REPOSITORY / "docs" / "use.md"
+# Where there is no curl: enough of it for the page.
+_CURL = """() {
+python -c 'import sys, urllib.request as u; sys.stdout.buffer.write(u.urlopen(sys.argv[-1]).read())' "$@"
+}"""
+# What a user's own configuration could say instead of the test.
+_FOREIGN = ("AWS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory):
+    """The small world of the other tests, and in it an application that may do what docs/use.md allows it."""
+    folder = tmp_path_factory.mktemp("ministack")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AUTH", "true")
+        environment.setenv("BIND_HOST", "127.0.0.1")
+        server = processes.start_ministack(folder / "log", world.ACCOUNT)
+    try:
+        aws = Aws(server)
+        aws.alias = world.furnish_ministack(aws)
+        _replicate_deletions(aws)
+        yield aws
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def gateway(aws, tmp_path_factory):
+    gateway = Gateway(aws.port, tmp_path_factory.mktemp("gateway"))
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture(scope="session")
+def application(aws):
+    """A user that may look up the access point and assume the role `app-client`: its key."""
+    iam = aws.client("iam", "us-east-1")
+    iam.create_user(UserName="app")
+    own = [
+        {"Effect": "Allow", "Action": "s3:GetMultiRegionAccessPoint", "Resource": "*"},
+        {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": f"arn:aws:iam::{world.ACCOUNT}:role/app-client"},
+    ]
+    iam.put_user_policy(UserName="app", PolicyName="own", PolicyDocument=_policy(own))
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{world.ACCOUNT}:root"}}
+    iam.create_role(RoleName="app-client", AssumeRolePolicyDocument=_policy([trust]))
+    iam.put_role_policy(RoleName="app-client", PolicyName="use", PolicyDocument=policy_of_the_page(aws.alias))
+    key = iam.create_access_key(UserName="app")["AccessKey"]
+    return SimpleNamespace(id=key["AccessKeyId"], secret=key["SecretAccessKey"])
+
+
+@pytest.fixture
+def environment(application, gateway, tmp_path):
+    """The variables of the application's shell. Its key's Region is none of a member, and names none to S3."""
+    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)}
+    tools = Path(sys.executable).parent
+    if shutil.which("curl") is None:
+        kept["BASH_FUNC_curl%%"] = _CURL
+    return {
+        **kept,
+        **gateway.environment,
+        "PATH": f"{tools}{os.pathsep}{kept['PATH']}",
+        "HOME": str(tmp_path),
+        "AWS_ACCESS_KEY_ID": application.id,
+        "AWS_SECRET_ACCESS_KEY": application.secret,
+        "AWS_DEFAULT_REGION": world.CONTROL_REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+@pytest.fixture
+def session(aws, environment):
+    """The same shell with the role of the page assumed, and the access point's ARN at hand."""
+    sts = aws.client("sts", "eu-west-1")
+    role = f"arn:aws:iam::{world.ACCOUNT}:role/app-client"
+    credentials = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    return {
+        **environment,
+        "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": credentials["SessionToken"],
+        "MRAP_ARN": aws.mrap_arn,
+    }
+
+
+def policy_of_the_page(alias: str) -> str:
+    """The IAM policy that docs/use.md shows, for this access point."""
+    [policy] = page.blocks(PAGE, "json")
+    return policy.replace("mfzwi23gnjvgw.mrap", alias)
+
+
+def _replicate_deletions(aws):
+    """As docs/existing.md asks of every member."""
+    for bucket, region in ((world.HOME, world.HOME_REGION), (world.AWAY, world.AWAY_REGION)):
+        s3 = aws.client("s3", region)
+        configuration = s3.get_bucket_replication(Bucket=bucket)["ReplicationConfiguration"]
+        configuration["Rules"][0]["DeleteMarkerReplication"] = {"Status": "Enabled"}
+        s3.put_bucket_replication(Bucket=bucket, ReplicationConfiguration=configuration)
+
+
+def _policy(statements: list) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
