@@ -254,3 +254,45 @@ async fn unreachable(seed: u64, fault: Fault) {
     stage.assert_recorded_once();
     assert_log(&function.kill().await);
 }
+
+/// What the template's alarms watch: a member is available, is not, or has no data point because
+/// nothing is known of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn availability_is_measured_by_member() {
+    let stage = Stage::set(64).await;
+    let mut function = start(&stage, &[]).await;
+    assert_answer(&function.answer(tick("tick-1")).await, "no-change");
+    stage.home_down();
+    function.answer(tick("tick-2")).await;
+    let refused = Fault::new(FaultKind::AccessDenied).path_contains("app-euw1");
+    stage.simulator().with(|world| world.add_fault(refused));
+    function.answer(tick("tick-3")).await;
+    let output = function.kill().await;
+
+    let measured: Vec<(Value, Value, Value)> = output
+        .stdout()
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|line| line["Availability"].is_number())
+        .map(|line| {
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            assert_eq!(directive["Dimensions"], json!([["Mrap", "Region"]]));
+            let metric = json!({"Name": "Availability", "Unit": "Percent", "StorageResolution": 1});
+            assert_eq!(directive["Metrics"], json!([metric]));
+            let Value::Object(mut line) = line else {
+                panic!("a log line is an object")
+            };
+            let mut take = |name| line.remove(name).unwrap();
+            (take("requestId"), take("Region"), take("Availability"))
+        })
+        .collect();
+    let expected = [
+        ("tick-1", HOME, 100.0),
+        ("tick-1", AWAY, 100.0),
+        ("tick-2", HOME, 0.0),
+        ("tick-2", AWAY, 100.0),
+        ("tick-3", HOME, 0.0),
+    ];
+    let expected = expected.map(|(id, region, percent)| (json!(id), json!(region), json!(percent)));
+    assert_eq!(measured, expected);
+}
