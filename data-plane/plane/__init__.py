@@ -1,0 +1,1 @@
+"""What `data-plane/deploy` and `data-plane/tear-down` are made of."""
