@@ -1,6 +1,13 @@
 //! `template.yaml` and the settings type say the same: no variable is forgotten on either side,
 //! every default is the same, and a value that the template accepts is accepted by the function.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a broken assumption must fail the test"
+)]
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
