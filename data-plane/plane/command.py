@@ -19,14 +19,18 @@ def parser(description):
     return arguments
 
 
-def run(arguments, work):
-    """Calls `work(config, clients, progress)` and answers with the exit code."""
+def load(arguments):
+    """The configuration; what is wrong with it ends the script."""
     try:
-        config = configuration.load(arguments.config)
+        return configuration.load(arguments.config)
     except configuration.ConfigError as error:
         for problem in error.problems:
             print(f"configuration: {problem}", file=sys.stderr)
-        return WRONG
+        sys.exit(WRONG)
+
+
+def run(arguments, config, work):
+    """Calls `work(config, clients, progress)` and answers with the exit code."""
     try:
         clients = Clients()
         poll = arguments.poll or (0.1 if clients.is_emulated(config.control_region) else 5)

@@ -64,8 +64,8 @@ class Deployment:
         self._check_access_point()
         existing = set()
         for member in self._config.members:
-            stack = self._stacks.settled(member.region, self._config.member_stack)
-            if stack is None or stack["StackStatus"] in ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS", "DELETE_COMPLETE"):
+            stack = self._stacks.working(member.region, self._config.member_stack)
+            if stack is None:
                 self._check_names_are_free(member)
                 continue
             existing.add(member.region)
@@ -81,8 +81,8 @@ class Deployment:
         return existing
 
     def _check_access_point(self):
-        stack = self._stacks.describe(MRAP_REGION, self._config.access_point_stack)
-        if stack is None or stack["StackStatus"] in ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"):
+        stack = self._stacks.working(MRAP_REGION, self._config.access_point_stack)
+        if stack is None:
             return
         present = {
             each["ParameterValue"] for each in stack["Parameters"] if each["ParameterKey"].startswith("Member")

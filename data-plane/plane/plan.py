@@ -49,7 +49,8 @@ class Plan:
         return self._member(member, parameters, len(others))
 
     def access_point(self):
-        members = self.config.members
+        # Not in the order of preference: for CloudFormation another order is another access point.
+        members = sorted(self.config.members, key=lambda member: member.region)
         buckets = {f"Member{number}Bucket": self.bucket(member) for number, member in enumerate(members, 1)}
         return Wanted(
             region=MRAP_REGION,

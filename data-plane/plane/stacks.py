@@ -12,7 +12,7 @@ WAIT_SECONDS = 45 * 60  # creating an access point takes AWS up to half an hour
 
 _GONE = "DELETE_COMPLETE"
 _NEVER_WORKED = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")  # nothing in them, and no update possible
-_UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
+_WORKING = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 
 
 @dataclass
@@ -49,29 +49,45 @@ class Stacks:
 
     def outputs(self, region, name):
         """The outputs of a stack that works, or None."""
-        stack = self.settled(region, name)
-        if stack is None or stack["StackStatus"] not in _UPDATABLE:
+        stack = self.working(region, name)
+        if stack is None:
             return None
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
+    def working(self, region, name):
+        """The description of a stack that can be updated, None where there is none or only what a failure left of it."""
+        stack = self.settled(region, name)
+        if stack is None or stack["StackStatus"] in _NEVER_WORKED:
+            return None
+        if stack["StackStatus"] in _WORKING:
+            return stack
+        raise Failed(
+            f"stack {name} in {region} is {stack['StackStatus']}: {self._reason(region, name, stack)}. Remedy: put the "
+            "cause right, then continue its roll-back or delete it in the CloudFormation console (buckets and keys are "
+            "retained), and run this again"
+        )
+
     def settled(self, region, name):
-        """The description once nothing is in progress; another run or person may be at work."""
+        """The description once nothing is in progress; another run or a person may be at work."""
 
         def finished():
             stack = self.describe(region, name)
             status = stack["StackStatus"] if stack else _GONE
             return None if status.endswith("_IN_PROGRESS") and status not in _NEVER_WORKED else (stack, status)
 
-        if self._progress.dry_run:
-            return self.describe(region, name)
-        return self._progress.wait(f"stack {name} in {region}", WAIT_SECONDS, finished)[0]
+        if not self._progress.dry_run:
+            return self._progress.wait(f"stack {name} in {region}", WAIT_SECONDS, finished)[0]
+        if not finished():
+            raise Failed(f"stack {name} in {region} is being changed at this moment. Remedy: wait, then run this again")
+        return self.describe(region, name)
 
     def resources(self, region, name):
         """The stack's resources by logical id: type and physical id."""
         found = {}
         pages = self._cloudformation(region).get_paginator("list_stack_resources").paginate(StackName=name)
         for resource in (each for page in pages for each in page["StackResourceSummaries"]):
-            if "PhysicalResourceId" in resource and resource["ResourceStatus"] != _GONE:
+            # What failed to be created may bear the name of something that was there before and is not the stack's.
+            if "PhysicalResourceId" in resource and resource["ResourceStatus"] not in (_GONE, "CREATE_FAILED"):
                 found[resource["LogicalResourceId"]] = (resource["ResourceType"], resource["PhysicalResourceId"])
         return found
 
@@ -91,27 +107,18 @@ class Stacks:
             raise Failed(f"stack {name} in {region} is {stack['StackStatus']}: {self._reason(region, name, stack)}")
 
     def _start(self, wanted):
-        stack = self.settled(wanted.region, wanted.name)
-        status = stack["StackStatus"] if stack else None
-        if status in _NEVER_WORKED:
-            if self._progress.change(f"remove what a failed creation left of {wanted.label} ({status})"):
+        leftover = self.describe(wanted.region, wanted.name)
+        if leftover is not None and leftover["StackStatus"] in _NEVER_WORKED:
+            change = f"remove what a failed creation left of {wanted.label} ({leftover['StackStatus']})"
+            if self._progress.change(change):
                 self.delete(wanted.region, wanted.name)
                 self.wait_until_gone(wanted.region, wanted.name)
-            status = None
-        if status is None:
+        stack = self.working(wanted.region, wanted.name)
+        if stack is None:
             if self._progress.change(f"create {wanted.label}"):
                 self._cloudformation(wanted.region).create_stack(OnFailure="ROLLBACK", **self._arguments(wanted))
                 return True
             return False
-        if status not in _UPDATABLE:
-            if self._progress.dry_run and status.endswith("_IN_PROGRESS"):
-                self._progress.say(f"{wanted.label} is {status}: would wait for it")
-                return False
-            raise Failed(
-                f"{wanted.label} is {status}: {self._reason(wanted.region, wanted.name, stack)}. Remedy: put the cause "
-                "right, then continue the roll-back or delete the stack in the CloudFormation console (buckets and "
-                "keys are retained), and run this again"
-            )
         differences = self._differences(stack, wanted)
         if not differences:
             self._progress.say(f"{wanted.label}: no change")

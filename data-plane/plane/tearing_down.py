@@ -30,6 +30,11 @@ class TearDown:
     def run(self, delete_data):
         progress, config = self._progress, self._config
         progress.step("What is there")
+        if self._stacks.describe(config.control_region, config.automation_stack):
+            progress.say(
+                f"NOTE stack {config.automation_stack} in {config.control_region} still watches this access point and "
+                "will call it broken: delete that stack too"
+            )
         resources = self._resources()
         self._check_data(resources, delete_data)
 
@@ -138,8 +143,14 @@ class TearDown:
         try:
             self._clients("s3", region).head_bucket(Bucket=bucket, ExpectedBucketOwner=self._plan.account)
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (403, 404):
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status == 404:
                 return False
+            if status == 403:
+                raise Failed(
+                    f"{bucket} may not be read: either permissions are missing, or it was deleted and its name is "
+                    f"another account's now. In that case delete stack {self._config.member_stack} in {region} by hand"
+                ) from error
             raise
         return True
 

@@ -4,10 +4,11 @@ CloudFormation's own loop makes whole resources, but no list items, and a replic
 """
 
 import re
+import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1]
-MOST_BYTES = 51_200  # of a template that is sent with the call; larger ones would need a bucket
+MOST_BYTES = 51_200  # of a template that is sent with the call; a larger one must be fetched from a bucket
 
 _BEGIN = re.compile(r"\s*#% for each ([A-Za-z]+)(\d+)\s*$")
 _END = re.compile(r"\s*#% end\s*$")
@@ -23,6 +24,21 @@ def member(destinations):
 def access_point(members):
     """access-point.yaml over so many members."""
     return render("access-point.yaml", {"Member": members})
+
+
+def write(members, folder):
+    """Writes both templates for so many members into a folder; answers with an exit code."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in (("member", member(members - 1)), ("access-point", access_point(members))):
+            file = folder / f"{name}-of-{members}.yaml"
+            file.write_text(text, encoding="ascii")
+            print(file)
+    except OSError as error:
+        print(f"{folder}: {error.strerror}. Remedy: name a folder that can be written", file=sys.stderr)
+        return 1
+    return 0
 
 
 def render(file, last):
@@ -42,10 +58,7 @@ def render(file, last):
             block.append(line)
         else:
             lines.append(line)
-    text = "\n".join(line for line in lines if line.strip() and not _COMMENT.match(line)) + "\n"
-    if len(text) > MOST_BYTES:
-        raise ValueError(f"{file} has {len(text)} bytes for {last}; CloudFormation takes {MOST_BYTES}")
-    return text
+    return "\n".join(line for line in lines if line.strip() and not _COMMENT.match(line)) + "\n"
 
 
 def _numbered(line, name, first, number):
