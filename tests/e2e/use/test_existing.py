@@ -21,7 +21,8 @@ def test_the_commands_of_the_page_work_as_written(aws, gateway, environment, tmp
     assert f"MEMBERS={members}\n" in commands[2], "the page takes what it found"
     # MiniStack answers GetBucketRequestPayment with a list of objects: "paid by" cannot be tried.
     looked = next(output for block, output in zip(commands, printed, strict=True) if "for member" in block)
-    for word in ("versioning: Enabled", f"arn:aws:s3:::{world.AWAY}", f"=== {world.AWAY}@{world.AWAY_REGION}", "AES256"):
+    away = f"=== {world.AWAY}@{world.AWAY_REGION}"
+    for word in ("versioning: Enabled", f"arn:aws:s3:::{world.AWAY}", away, "AES256"):
         assert word in looked
 
     s3 = aws.client("s3", world.HOME_REGION)

@@ -1,0 +1,206 @@
+"""The commands of docs/operate.md run as written, against the real function deployed from template.yaml."""
+
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import page
+import processes
+import world
+from aws import Aws
+from gateway import Gateway
+
+PAGE = processes.REPOSITORY / "docs" / "operate.md"
+STACK, CODE_BUCKET = "mrap-sentinel", "function-code"
+# Version 1 of the CLI, which the tests have, never takes a payload for base64 and does not know the option.
+_AWS_CLI_2 = """#!/bin/bash
+arguments=()
+while (($#)); do
+  if [[ $1 == --cli-binary-format ]]; then shift; else arguments+=("$1"); fi
+  shift
+done
+exec "{aws}" "${{arguments[@]}}"
+"""
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    """A MiniStack with the stack of template.yaml over the members of the other tests."""
+    folder = tmp_path_factory.mktemp("operate")
+    server = processes.start_ministack(folder / "log", world.ACCOUNT)
+    try:
+        aws = Aws(server)
+        aws.alias = world.furnish_ministack(aws)
+        _deploy(aws)
+        yield aws
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def operator(cloud, tmp_path_factory):
+    """The environment of an operator's shell."""
+    folder = tmp_path_factory.mktemp("operator")
+    gateway = Gateway(cloud.port, folder)
+    tools = Path(os.environ.get("VIRTUAL_ENV", processes.REPOSITORY / ".venv")) / "bin"
+    shim = folder / "aws"
+    shim.write_text(_AWS_CLI_2.format(aws=tools / "aws"))
+    shim.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    yield {
+        **kept,
+        **gateway.environment,
+        "PATH": f"{folder}{os.pathsep}{tools}{os.pathsep}{kept['PATH']}",
+        "HOME": str(folder),
+        "AWS_ACCESS_KEY_ID": world.ACCOUNT,
+        "AWS_SECRET_ACCESS_KEY": "any",
+    }
+    gateway.stop()
+
+
+def test_the_commands_of_the_page_work_as_written(cloud, operator, tmp_path):
+    commands = [block.replace("mfzwi23gnjvgw.mrap", cloud.alias) for block in page.blocks(PAGE, "sh")]
+    printed = page.run(commands, tmp_path, operator)
+
+    answers = [answer for text in printed for answer in _answers(text)]
+    outcomes = [answer["outcome"] for answer in answers if "outcome" in answer]
+    assert outcomes == ["status", "held", "released", "blocked", "no-change"]
+    assert next(answer for answer in answers if "blocking" in answer)["blocking"] == ["target-not-drifted"]
+    [routes] = [answer["Routes"] for answer in answers if "Routes" in answer]
+    assert {route["Bucket"]: route["TrafficDialPercentage"] for route in routes} == {world.HOME: 0, world.AWAY: 100}
+    [versions] = [text for block, text in zip(commands, printed, strict=True) if "list-versions" in block]
+    assert versions.split("\n")[1].startswith("1\t")
+    # MiniStack has no StartMessageMoveTask: that the ARN is found is all that can be tried.
+    [dead] = [text for block, text in zip(commands, printed, strict=True) if "echo \"$dead_letters\"" in block]
+    assert dead.startswith(f"arn:aws:sqs:{world.CONTROL_REGION}:{world.ACCOUNT}:")
+    [states] = [text for block, text in zip(commands, printed, strict=True) if "list-object-versions" in block]
+    assert len(json.loads(states)[0]) >= 2, "hold and release were recorded"
+
+
+def test_an_episode_by_the_page(cloud, operator, tmp_path):
+    control = cloud.client("s3control", "us-east-1")
+    home = [{"Bucket": world.HOME, "TrafficDialPercentage": 100}, {"Bucket": world.AWAY, "TrafficDialPercentage": 0}]
+    control.submit_multi_region_access_point_routes(AccountId=world.ACCOUNT, Mrap=cloud.mrap_arn, RouteUpdates=home)
+    shell = Shell(operator, tmp_path)
+
+    moved = shell.paste('"failover","from"')
+    assert moved["outcome"] == "switched-over" and moved["to"] == [world.AWAY_REGION]
+    assert set(shell.paste('"failback"')["blocking"]) == {"drained", "evidence-agrees"}, "home was not good for long"
+    ids = {"2026-11-20T16:59:03Z-us-east-1": moved["incident"]}
+    assert shell.paste('"acknowledge"', **ids)["outcome"] == "acknowledged"
+    assert shell.paste('"breakGlass"')["outcome"] == "no-change", "it is there already"
+    assert shell.paste('"approve"', **{"<id>": "0123"})["errorMessage"].endswith("a decision can be approved for 900 s")
+    assert shell.paste("update-alias", **{"<number>": "1"})["FunctionVersion"] == "1"
+
+
+def test_dead_letters_by_the_page(cloud, operator, tmp_path):
+    shell = Shell(operator, tmp_path)
+    sqs = cloud.client("sqs", world.CONTROL_REGION)
+    queue = shell.run("output FailoverDeadLetterQueueUrl").strip()
+    record = {"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": {"command": "tick"}}
+    sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(record))
+
+    [received] = [block for block in page.blocks(PAGE, "sh") if "receive-message" in block]
+    [message] = json.loads(shell.run(received))["Messages"]
+    (tmp_path / "event.json").write_text(json.dumps(json.loads(message["Body"])["requestPayload"]))
+    again = shell.paste("file://event.json", **{"<handle>": message["ReceiptHandle"]})
+    assert again["outcome"] == "no-change"
+    left = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    assert left["ApproximateNumberOfMessages"] == left["ApproximateNumberOfMessagesNotVisible"] == "0"
+
+
+def test_a_lost_state_by_the_page(cloud, operator, tmp_path):
+    shell = Shell(operator, tmp_path)
+    s3 = cloud.client("s3", world.CONTROL_REGION)
+    bucket = shell.run("output StateBucketName").strip()
+    [restore] = [block for block in page.blocks(PAGE, "console") if "copy-object" in block]
+    copy, repair = restore.split("sentinel", 1)
+
+    good = s3.head_object(Bucket=bucket, Key="state.json")["VersionId"]
+    s3.put_object(Bucket=bucket, Key="state.json", Body=b"{")
+    assert "errorMessage" in shell.answer("sentinel '{\"command\":\"status\"}'")
+    shell.run(copy.replace("<good>", good))
+    assert shell.answer("sentinel '{\"command\":\"status\"}'")["outcome"] == "status"
+
+    s3.delete_object(Bucket=bucket, Key="state.json")
+    assert "the state was deleted" in shell.answer("sentinel '{\"command\":\"status\"}'")["errorMessage"]
+    assert shell.answer(f"sentinel{repair}")["outcome"] == "held"
+    assert shell.answer("sentinel '{\"command\":\"status\"}'")["hold"]["reason"].startswith("state repaired")
+
+
+class Shell:
+    """An operator's shell, begun as the page says."""
+
+    def __init__(self, environment, folder):
+        self._environment = environment
+        self._folder = folder
+        self._beginning = page.blocks(PAGE, "sh")[0]
+
+    def run(self, command):
+        return page.run([self._beginning, command], self._folder, self._environment)[-1]
+
+    def answer(self, command):
+        """The first JSON that it printed."""
+        return _answers(self.run(command))[0]
+
+    def paste(self, words, **filled_in):
+        """Runs the page's one block with placeholders that has these words."""
+        [block] = [block for block in page.blocks(PAGE, "console") if words in block]
+        for placeholder, value in filled_in.items():
+            assert placeholder in block
+            block = block.replace(placeholder, value)
+        return self.answer(block)
+
+
+def _answers(text):
+    """The JSON documents in what was printed."""
+    decoder, found = json.JSONDecoder(), []
+    while (start := text.find("{")) >= 0:
+        document, end = decoder.raw_decode(text[start:])
+        found.append(document)
+        text = text[start + end :]
+    return found
+
+
+def _built():
+    """The function's binary; an error that says how to build it if there is none."""
+    folder = Path(os.environ.get("SAM_BUILD_DIR", processes.REPOSITORY / ".aws-sam" / "build"))
+    candidates = [folder / "FailoverFunction/bootstrap", processes.REPOSITORY / "target/lambda/failover/bootstrap"]
+    for candidate in filter(Path.is_file, candidates):
+        return candidate
+    raise FileNotFoundError(f"none of {candidates}. Remedy: `cargo lambda build --release -p failover`")
+
+
+def _deploy(aws):
+    """The stack of template.yaml, with the code in a bucket as `sam package` would leave it."""
+    code = io.BytesIO()
+    binary = _built()
+    with zipfile.ZipFile(code, "w") as archive:
+        info = zipfile.ZipInfo("bootstrap")
+        info.external_attr = 0o755 << 16
+        archive.writestr(info, binary.read_bytes())
+    s3 = aws.client("s3", world.CONTROL_REGION)
+    s3.create_bucket(Bucket=CODE_BUCKET, CreateBucketConfiguration={"LocationConstraint": world.CONTROL_REGION})
+    s3.put_object(Bucket=CODE_BUCKET, Key="code.zip", Body=code.getvalue())
+    template = (processes.REPOSITORY / "template.yaml").read_text()
+    parameters = {
+        "MrapArn": aws.mrap_arn,
+        "Members": f"{world.HOME}@{world.HOME_REGION},{world.AWAY}@{world.AWAY_REGION}",
+        "Architecture": "x86_64" if os.uname().machine == "x86_64" else "arm64",
+    }
+    cloudformation = aws.client("cloudformation", world.CONTROL_REGION)
+    cloudformation.create_stack(
+        StackName=STACK,
+        TemplateBody=template.replace("CodeUri: functions/failover", f"CodeUri: s3://{CODE_BUCKET}/code.zip").replace(
+            "MRAP_ARN: !Ref MrapArn", f"MRAP_ARN: !Ref MrapArn\n          AWS_ENDPOINT_URL: {aws.url}"
+        ),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    waiter = cloudformation.get_waiter("stack_create_complete")
+    waiter.wait(StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
