@@ -85,7 +85,7 @@ def start_simulator(world, log, time_scale=1):
     return _started(server, is_ready)
 
 
-def start_ministack(log, account):
+def start_ministack(log, account, environment=None):
     """Starts MiniStack, of the same environment as this interpreter, on a free port.
 
     `account` serves what MiniStack cannot tell the account of: requests signed with SigV4A.
@@ -95,7 +95,9 @@ def start_ministack(log, account):
         raise FileNotFoundError("no MiniStack beside this Python. Remedy: `make e2e` installs it into .venv")
     port = _free_port()
     environment = {
+        **(environment or {}),
         "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
         "MINISTACK_ACCOUNT_ID": account,
         # Listeners on fixed ports, which are none of our business and may be taken.
         "SFTP_ENABLED": "0",

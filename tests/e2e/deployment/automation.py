@@ -1,0 +1,165 @@
+"""The automation as its users have it: deployed with SAM, asked with the AWS CLI, heard through SNS."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import processes
+from cloud import ACCOUNT
+
+STACK = "mrap-sentinel"
+BUILT = Path(os.environ.get("SAM_BUILD_DIR", processes.REPOSITORY / ".aws-sam" / "build"))
+SECOND_TOPIC_REGION = "us-west-1"
+# Fast enough for a test, or out of its way.
+PACE = {
+    "CooldownSeconds": 0,
+    "MinDwellSeconds": 0,
+    "SettleSeconds": 10,
+    "DailyBudget": 50,
+    "EvidenceTriggerSeconds": 86400,  # nothing but the alarms of the tests opens a trigger
+    "ProbeTimeoutMillis": 1000,
+}
+PATIENCE_SECONDS = 20
+
+
+def built_template():
+    """What `sam build` left; an error that says how to get it if there is none."""
+    template = BUILT / "template.yaml"
+    if not template.is_file():
+        raise FileNotFoundError(f"no built template at {template}. Remedy: `make e2e` runs `sam build` before these tests")
+    return template
+
+
+def sam_program():
+    found = shutil.which("sam", path=processes.REPOSITORY / ".venv-sam" / "bin") or shutil.which("sam")
+    if found is None:
+        raise FileNotFoundError("no SAM CLI. Remedy: `make e2e` installs it into .venv-sam")
+    return found
+
+
+def until(what, found, seconds=PATIENCE_SECONDS):
+    """What `found()` gives as soon as it is something; an error that says `what` was waited for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if result := found():
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s for {what}")
+        time.sleep(0.2)
+
+
+class Automation:
+    """The stack of `template.yaml` over an access point."""
+
+    def __init__(self, cloud, plane):
+        self._cloud = cloud
+        self._plane = plane
+        self._mode = None
+        self._second_topic = cloud.client("sns", SECOND_TOPIC_REGION).create_topic(Name="notifications")["TopicArn"]
+
+    # --- deploying -------------------------------------------------------------------------------
+
+    def deploy(self, mode="observe"):
+        """`sam deploy` with these parameters, changed or not."""
+        parameters = {
+            **self._plane.parameters,
+            **PACE,
+            "Mode": mode,
+            "Architecture": "x86_64" if os.uname().machine == "x86_64" else "arm64",
+            "SecondTopicArn": self._second_topic,
+            "TriggerAlarms": "checkout-*",
+        }
+        self._cloud.run(
+            [
+                *(sam_program(), "deploy", "--template-file", built_template()),
+                *("--config-file", processes.REPOSITORY / "samconfig.toml", "--no-confirm-changeset"),
+                # An empty value is the default; SAM refuses to be told.
+                *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items() if value != "")),
+            ],
+        )
+        self._mode = mode
+
+    def in_mode(self, mode):
+        """Deployed with this mode; nothing to do if it is already."""
+        if self._mode != mode:
+            self.deploy(mode)
+        return self
+
+    @property
+    def outputs(self):
+        stack = self._cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+        return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+    def resource(self, logical_id):
+        """Its physical name or ARN."""
+        described = self._cloud.client("cloudformation").describe_stack_resource(
+            StackName=STACK, LogicalResourceId=logical_id
+        )
+        return described["StackResourceDetail"]["PhysicalResourceId"]
+
+    @property
+    def function(self):
+        """The function's name, without the alias."""
+        return self.outputs["FailoverFunction"].partition(":")[0]
+
+    @property
+    def live_version(self):
+        return self._cloud.client("lambda").get_alias(FunctionName=self.function, Name="live")["FunctionVersion"]
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    def invoke(self, payload):
+        """The function's answer to an event or a command; an error of the function is one here."""
+        answer = self._cloud.client("lambda").invoke(
+            FunctionName=self.outputs["FailoverFunction"], Payload=json.dumps(payload)
+        )
+        body = json.load(answer["Payload"])
+        assert "FunctionError" not in answer, f"{payload}: {body}"
+        return body
+
+    def command(self, name, **fields):
+        return self.invoke({"command": name, **fields})
+
+    def run_output(self, output, **replaced):
+        """Runs a command of the stack's outputs in a shell, as it stands there."""
+        command = self.outputs[output]
+        for word, value in replaced.items():
+            command = command.replace(word, value)
+        # An option of AWS CLI 2, without which it would take the payload for base64; version 1, which PyPI has, never does.
+        command = command.replace(" --cli-binary-format raw-in-base64-out", "")
+        return json.JSONDecoder().raw_decode(self._cloud.run(command, shell=True).stdout)[0]
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    @property
+    def dials(self):
+        """What the routes API says, by Region."""
+        routes = self._cloud.client("s3control", "us-east-1").get_multi_region_access_point_routes(
+            AccountId=ACCOUNT, Mrap=self._plane.mrap_arn
+        )["Routes"]
+        return {route["Region"]: route["TrafficDialPercentage"] for route in routes}
+
+    def wait_for_dials(self, expected):
+        until(f"the dials {expected}", lambda: self.dials == expected)
+
+    # --- tidying up ------------------------------------------------------------------------------
+
+    def go_home(self):
+        """Everything as at first, as an operator brings it about: alarms OK, no hold, routes home, nothing open."""
+        cloudwatch = self._cloud.client("cloudwatch")
+        described = cloudwatch.describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"], StateValue="ALARM")
+        for alarm in described["MetricAlarms"] + described["CompositeAlarms"]:
+            cloudwatch.disable_alarm_actions(AlarmNames=[alarm["AlarmName"]])
+            cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="the test is over")
+            cloudwatch.enable_alarm_actions(AlarmNames=[alarm["AlarmName"]])
+        status = self.command("status")
+        if status["hold"]:
+            self.command("release", reason="the test is over")
+        if self.dials != self._plane.dials_at_home:
+            self.command("failback", reason="the test is over", force=True)
+            self.wait_for_dials(self._plane.dials_at_home)
+        for incident in self.command("status")["incidents"]:
+            self.command("acknowledge", incident=incident["id"])
+

@@ -1,0 +1,71 @@
+"""Two clouds with everything deployed in them: one that lets everybody do everything, one that enforces IAM."""
+
+import contextlib
+
+import pytest
+from automation import Automation
+from cloud import Cloud
+from plane import Plane
+
+# By cloud: home first. The third member is where IAM is enforced.
+MEMBERS = {
+    "plain": ["us-east-1", "eu-west-1"],
+    "enforced": ["us-east-1", "eu-west-1", "ap-southeast-2"],
+}
+_clouds = pytest.StashKey[list]()
+
+
+def pytest_configure(config):
+    config.stash[_clouds] = []
+
+
+@pytest.fixture(scope="session", params=list(MEMBERS))
+def cloud(request, tmp_path_factory):
+    """A fresh MiniStack behind the proxy; ended whatever happens."""
+    started = Cloud(tmp_path_factory.mktemp(request.param), enforced=request.param == "enforced")
+    request.config.stash[_clouds].append(started)
+    with contextlib.closing(started):
+        yield started
+    request.config.stash[_clouds].remove(started)
+
+
+@pytest.fixture(scope="session")
+def plane(cloud):
+    """The members and the access point."""
+    made = Plane(cloud, MEMBERS[cloud.name])
+    made.deploy()
+    return made
+
+
+@pytest.fixture(scope="session")
+def stack(cloud, plane):
+    """The automation, and the data plane wired to it."""
+    automation = Automation(cloud, plane)
+    automation.deploy("observe")
+    plane.deploy()
+    return automation
+
+
+@pytest.fixture
+def observing(stack):
+    """The automation in the mode of a fresh deployment; left as it was found."""
+    stack.in_mode("observe")
+    yield stack
+    stack.go_home()
+
+
+@pytest.fixture
+def acting(stack):
+    """The automation in mode `automatic`; left as it was found."""
+    stack.in_mode("automatic")
+    yield stack
+    stack.go_home()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for cloud in item.config.stash[_clouds]:
+            report.sections += [(f"{title} ({cloud.name})", text) for title, text in cloud.logs().items()]
