@@ -43,7 +43,7 @@ class Plan:
         if queue:
             parameters |= {
                 "ReplicationEventsQueueArn": queue,
-                "ControlRegion": self.config.control_region,
+                "ControlRegion": self.config.control_region if member.alarms else "",
                 "ForwardedAlarms": ",".join(member.alarms),
             }
         return self._member(member, parameters, len(others))
