@@ -1,7 +1,5 @@
 """The commands of docs/existing.md run as written, by an administrator, and leave the members as the page asks."""
 
-import json
-
 import page
 import processes
 import world
@@ -38,6 +36,3 @@ def test_the_commands_of_the_page_work_as_written(aws, gateway, environment, tmp
     assert topic["Events"] == ["s3:Replication:*"]
     assert all(seen.host.endswith(".amazonaws.com") for seen in gateway.seen)
 
-
-def test_what_the_page_shows_of_configurations_is_json():
-    assert all(json.loads(block) for block in page.blocks(PAGE, "json"))
