@@ -33,7 +33,7 @@ def run(arguments, config, work):
     """Calls `work(config, clients, progress)` and answers with the exit code."""
     try:
         clients = Clients()
-        poll = arguments.poll or (0.1 if clients.is_emulated(config.control_region) else 5)
+        poll = arguments.poll or (0.05 if clients.is_emulated(config.control_region) else 5)
         work(config, clients, Progress(getattr(arguments, "dry_run", False), poll))
     except Failed as error:
         return _failed(str(error))

@@ -177,12 +177,12 @@ class Stacks:
         return {"TemplateURL": f"{s3.meta.endpoint_url}/{wanted.template_bucket}/{key}"}
 
     def _reason(self, region, name, stack):
-        """Why the last operation failed: the first failure among the newest events."""
+        """Why the last operation failed: what was invalid before it began, else the first failure in it."""
         if stack is None:
             return "it is gone"
-        events = self._cloudformation(region).describe_stack_events(StackName=stack["StackId"])["StackEvents"]
+        cloudformation = self._cloudformation(region)
         reason = stack.get("StackStatusReason") or "no reason given"
-        for event in events:  # newest first
+        for event in cloudformation.describe_stack_events(StackName=stack["StackId"])["StackEvents"]:  # newest first
             if event["ResourceStatus"].endswith("_FAILED") and event.get("ResourceStatusReason"):
                 reason = f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
             if event["LogicalResourceId"] == name and event["ResourceStatus"] in (
@@ -191,7 +191,12 @@ class Stacks:
                 "DELETE_IN_PROGRESS",
             ):
                 break
-        return reason
+        if "DescribeEvents" in reason:
+            events = cloudformation.describe_events(StackName=stack["StackId"], Filters={"FailedEvents": True})
+            for event in events.get("OperationEvents", []):
+                if event.get("ValidationStatusReason"):
+                    reason = f"{event['LogicalResourceId']}: {event['ValidationStatusReason']}"
+        return reason.rstrip(".")
 
     def _cloudformation(self, region):
         return self._clients("cloudformation", region)
