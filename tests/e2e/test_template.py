@@ -33,6 +33,9 @@ STATEMENTS_OF_A_FUNCTION = 20_480
 # Actions that know no resources, by the Service Authorization Reference.
 UNSCOPED = {"cloudwatch:GetMetricData", "cloudwatch:ListMetrics", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+QUICK = {"Delay": 0.2, "MaxAttempts": 100}
+
 _numbers = itertools.count()
 
 
@@ -73,10 +76,12 @@ def parameters(members=TWO, **more):
 class Stack(dict):
     """Physical ids by logical id."""
 
-    def __init__(self, properties, summaries):
+    def __init__(self, name, processed, summaries):
         super().__init__({one["LogicalResourceId"]: one["PhysicalResourceId"] for one in summaries})
         self._types = {one["LogicalResourceId"]: one["ResourceType"] for one in summaries}
-        self._properties = properties
+        self.name = name
+        self.parameters = processed["Parameters"]
+        self._resources = processed["Resources"]
 
     def of_type(self, kind):
         """The physical ids of all resources of a type."""
@@ -84,7 +89,7 @@ class Stack(dict):
 
     def properties(self, logical):
         """What the processed template says, for what MiniStack does not put into practice."""
-        return self._properties[logical]["Properties"]
+        return self._resources[logical]["Properties"]
 
 
 @contextlib.contextmanager
@@ -93,15 +98,12 @@ def deployed(cloud, **given):
     name = f"sentinel-{next(_numbers)}"
     cloudformation = cloud("cloudformation")
     arguments = {"StackName": name, "TemplateBody": template(), "Parameters": parameters(**given)}
-    capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-    cloudformation.create_stack(**arguments, Capabilities=capabilities)
+    cloudformation.create_stack(**arguments, Capabilities=CAPABILITIES)
     try:
-        cloudformation.get_waiter("stack_create_complete").wait(
-            StackName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 100}
-        )
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=QUICK)
         pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
         processed = cloudformation.get_template(StackName=name, TemplateStage="Processed")["TemplateBody"]
-        yield Stack(processed["Resources"], [one for page in pages for one in page["StackResourceSummaries"]])
+        yield Stack(name, processed, [one for page in pages for one in page["StackResourceSummaries"]])
     finally:
         cloudformation.delete_stack(StackName=name)
 
@@ -337,6 +339,46 @@ def test_everything_invokes_the_alias(cloud, small):
     assert len(json.dumps(policy)) <= STATEMENTS_OF_A_FUNCTION
     invoked = function.get_function_event_invoke_config(FunctionName=small["FailoverFunction"], Qualifier="live")
     assert invoked["MaximumEventAgeInSeconds"] == 900
+
+
+def test_every_parameter_of_a_variable_is_among_the_numbered_settings(small):
+    """Otherwise a change of it alone would not reach the alias."""
+    environment = json.dumps(small.properties("FailoverFunction")["Environment"])
+    used = {name for name in small.parameters if f'"{name}"' in environment or f"${{{name}}}" in environment}
+    assert len(used) > 20, used
+    assert used <= set(json.loads(small.properties("SettingsVersion")["Content"]))
+
+
+def test_a_changed_parameter_reaches_the_alias(cloud):
+    cloudformation, function = cloud("cloudformation"), cloud("lambda")
+    with deployed(cloud) as stack:
+
+        def live():
+            return function.get_function_configuration(FunctionName=stack["FailoverFunction"], Qualifier="live")
+
+        before = live()
+        changes = {
+            "CanaryPrefix": ("CANARY_PREFIX", ".canaries"),
+            "TriggerAlarms": ("TRIGGER_ALARMS", "checkout-*"),
+            "Members": ("MEMBERS", ",".join(reversed(TWO))),
+            "HedgeDelayMillis": ("HEDGE_DELAY_MILLIS", "301"),
+        }
+        given = {}
+        for parameter, (variable, value) in changes.items():
+            given[parameter] = value
+            members = tuple(given.get("Members", ",".join(TWO)).split(","))
+            others = {name: value for name, value in given.items() if name != "Members"}
+            cloudformation.update_stack(
+                StackName=stack.name,
+                TemplateBody=template(),  # the previous one was expanded with the previous parameters
+                Parameters=parameters(members, **others),
+                Capabilities=CAPABILITIES,
+            )
+            cloudformation.get_waiter("stack_update_complete").wait(StackName=stack.name, WaiterConfig=QUICK)
+            after = live()
+            assert int(after["Version"]) == int(before["Version"]) + 1, parameter
+            assert value in after["Environment"]["Variables"][variable]
+            before = after
 
 
 def test_concurrency_is_reserved_unless_told_otherwise(small):
