@@ -62,7 +62,7 @@ class Automation:
     # --- deploying -------------------------------------------------------------------------------
 
     def deploy(self, mode="observe"):
-        """`sam deploy` with these parameters, changed or not."""
+        """`sam deploy` with these parameters, changed or not; what it said."""
         parameters = {
             **self._plane.parameters,
             **PACE,
@@ -71,7 +71,7 @@ class Automation:
             "SecondTopicArn": self._second_topic,
             "TriggerAlarms": "checkout-*",
         }
-        self._cloud.run(
+        done = self._cloud.run(
             [
                 *(sam_program(), "deploy", "--template-file", built_template()),
                 *("--config-file", processes.REPOSITORY / "samconfig.toml", "--no-confirm-changeset"),
@@ -80,6 +80,7 @@ class Automation:
             ],
         )
         self._mode = mode
+        return done.stdout + done.stderr
 
     def in_mode(self, mode):
         """Deployed with this mode; nothing to do if it is already."""
@@ -154,12 +155,13 @@ class Automation:
             cloudwatch.disable_alarm_actions(AlarmNames=[alarm["AlarmName"]])
             cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="the test is over")
             cloudwatch.enable_alarm_actions(AlarmNames=[alarm["AlarmName"]])
-        status = self.command("status")
-        if status["hold"]:
+        if self.command("status")["hold"]:
             self.command("release", reason="the test is over")
         if self.dials != self._plane.dials_at_home:
             self.command("failback", reason="the test is over", force=True)
             self.wait_for_dials(self._plane.dials_at_home)
-        for incident in self.command("status")["incidents"]:
-            self.command("acknowledge", incident=incident["id"])
-
+        self.command("tick")  # sees that the alarms are OK
+        if incident := self.command("status")["incident"]:
+            self.command("acknowledge", incident=incident)
+        status = self.command("status")
+        assert not status["incident"] and not status["triggers"] and not status["hold"], status

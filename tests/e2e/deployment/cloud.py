@@ -1,6 +1,8 @@
 """An AWS of this test run: MiniStack behind the proxy, and the ways to speak to it."""
 
+import http.client
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -8,7 +10,10 @@ from pathlib import Path
 
 import boto3
 import processes
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.crt.auth import CrtS3SigV4AsymAuth
 from proxy import Proxy
 
 ACCOUNT = "111122223333"
@@ -23,10 +28,9 @@ class Cloud:
 
     def __init__(self, folder: Path, enforced: bool):
         self.folder = folder
-        self.enforced = enforced
+        self.account = ACCOUNT
         self.name = "enforced" if enforced else "plain"
         self._clients = {}
-        self._environment = {}
         self.proxy = Proxy(folder)
         try:
             self.server = processes.start_ministack(
@@ -58,6 +62,21 @@ class Cloud:
             "last commands": commands.read_text()[-3000:] if commands.exists() else "none",
             "last requests": "\n".join(map(str, self.proxy.requests[-20:])),
         }
+
+    def write_through(self, alias, key, body):
+        """PUT over a fresh connection to the access point, signed for all Regions as it demands."""
+        host = f"{alias}.accesspoint.s3-global.amazonaws.com"
+        request = AWSRequest("PUT", f"https://{host}/{key}", data=body, headers={"Host": host})
+        credentials = Credentials(_ADMINISTRATOR["AWS_ACCESS_KEY_ID"], _ADMINISTRATOR["AWS_SECRET_ACCESS_KEY"])
+        CrtS3SigV4AsymAuth(credentials, "s3", "*").add_auth(request)
+        trusting = ssl.create_default_context(cafile=str(self.proxy.authority))
+        connection = http.client.HTTPSConnection("127.0.0.1", self.proxy.port, context=trusting, timeout=10)
+        try:
+            connection.request("PUT", f"/{key}", body, dict(request.headers))
+            answer = connection.getresponse()
+            assert answer.status == 200, f"{answer.status}: {answer.read()}"
+        finally:
+            connection.close()
 
     def client(self, service, region=CONTROL_REGION):
         """boto3's client as the administrator."""

@@ -3,8 +3,10 @@
 import contextlib
 
 import pytest
+from alarms import Alarms
 from automation import Automation
 from cloud import Cloud
+from mailbox import Mailbox
 from plane import Plane
 
 # By cloud: home first. The third member is where IAM is enforced.
@@ -60,6 +62,19 @@ def acting(stack):
     stack.in_mode("automatic")
     yield stack
     stack.go_home()
+
+
+@pytest.fixture
+def alarms(cloud, plane):
+    """Alarms about home."""
+    return Alarms(cloud, plane.bucket(plane.home))
+
+
+@pytest.fixture
+def subscribed(cloud):
+    """Subscribes a new queue: `subscribed(topic, filter_policy)`."""
+    with contextlib.ExitStack() as opened:
+        yield lambda *of: opened.enter_context(contextlib.closing(Mailbox(cloud, *of)))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -5,13 +5,13 @@ As a proxy that ends TLS does, it tells MiniStack with `X-Forwarded-Proto` that 
 """
 
 import contextlib
+import dataclasses
 import http.client
 import re
 import socket
 import ssl
 import struct
 import threading
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -25,7 +25,7 @@ _CREDENTIAL = re.compile(r"^(?P<scheme>AWS4-[A-Z0-9-]+) Credential=(?P<key>[^/,]
 _MRAP_HOST = re.compile(r"^([a-z][a-z0-9]*\.mrap)\.accesspoint\.s3-global\.amazonaws\.com$")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Request:
     """One request as it came, and the status it got: None if it got no answer."""
 
@@ -37,7 +37,8 @@ class Request:
     access_key: str
     region: str  # empty where the signature is for all Regions
     service: str  # for which it was signed
-    operation: str  # where the path or a form names it, as in the protocols of SNS and CloudWatch
+    operation: str  # where a header, the path or a form names it, as in the protocols of SNS and CloudWatch
+    form: dict[str, list[str]]
     status: int | None
 
     @property
@@ -81,8 +82,12 @@ class Proxy:
         self._thread.start()
 
     @property
+    def port(self):
+        return self._server.server_port
+
+    @property
     def url(self):
-        return f"https://127.0.0.1:{self._server.server_port}"
+        return f"https://127.0.0.1:{self.port}"
 
     @property
     def environment(self):
@@ -150,9 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self):
         proxy = self.server.proxy
         body = self._body()
+        request = self._described(body)
         status = None
         try:
-            request = self._described(body, None)
             match proxy.fault_of(request):
                 case "refuse":
                     return self._cut()
@@ -164,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
                 case _:
                     status, headers, answer = self._ask(body)
         finally:
-            proxy.record(self._described(body, status))
+            proxy.record(dataclasses.replace(request, status=status))
         self.send_response_only(status)
         length = str(len(answer))
         for name, value in headers:
@@ -179,11 +184,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = _forward
 
-    def _described(self, body, status):
+    def _described(self, body):
         parts = urlsplit(self.path)
         signed = _CREDENTIAL.match(self.headers.get("Authorization", ""))
         scope = signed["scope"].split("/") if signed else []
         query = parse_qs(parts.query, keep_blank_values=True)
+        is_form = self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded")
+        form = parse_qs(body.decode(errors="replace")) if is_form else {}
         return Request(
             method=self.command,
             host=self.headers.get("Host", ""),
@@ -193,19 +200,17 @@ class _Handler(BaseHTTPRequestHandler):
             access_key=signed["key"] if signed else "",
             region=scope[0] if len(scope) == 2 else "",
             service=scope[-1] if scope else "",
-            operation=self._operation(parts.path, query, body),
-            status=status,
+            operation=self._operation(parts.path, {**query, **form}),
+            form=form,
+            status=None,
         )
 
-    def _operation(self, path, query, body):
-        """The protocols name it in a header, in the path or in a form."""
+    def _operation(self, path, fields):
         if target := self.headers.get("X-Amz-Target"):
             return target.rpartition(".")[2]
         if "/operation/" in path:
             return path.rpartition("/")[2]
-        if self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
-            query = {**query, **parse_qs(body.decode(errors="replace"))}
-        return query.get("Action", [""])[0]
+        return fields.get("Action", [""])[0]
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":

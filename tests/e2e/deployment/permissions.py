@@ -1,0 +1,74 @@
+"""What the roles of the stack allow, and what was made of it."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from urllib.parse import unquote
+
+from cloud import ACCOUNT
+
+_ROUTES = "/v20180820/mrap/instances/"
+
+
+@dataclass(frozen=True, order=True)
+class Permission:
+    """One action on one resource; in a policy both may be patterns."""
+
+    action: str
+    resource: str
+    role: str = ""
+
+    def covers(self, used):
+        return fnmatchcase(used.action, self.action) and fnmatchcase(used.resource, self.resource)
+
+
+def allowed(iam, role):
+    """Everything that the inline policies of a role allow, and those attached to it."""
+    documents = [
+        iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+    ]
+    for policy in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+        version = iam.get_policy(PolicyArn=policy["PolicyArn"])["Policy"]["DefaultVersionId"]
+        documents.append(
+            iam.get_policy_version(PolicyArn=policy["PolicyArn"], VersionId=version)["PolicyVersion"]["Document"]
+        )
+    return {
+        Permission(action, resource, role)
+        for document in documents
+        for statement in _list(document["Statement"])
+        if statement["Effect"] == "Allow"
+        for action in _list(statement["Action"])
+        for resource in _list(statement["Resource"])
+    }
+
+
+def used(request):
+    """What a request needs to be allowed. An error for one that nobody thought of."""
+    match request.service:
+        case "s3" if request.path.startswith(_ROUTES):
+            arn = unquote(request.path.removeprefix(_ROUTES)).removesuffix("/routes")
+            verb = {"GET": "Get", "PATCH": "Submit"}[request.method]
+            return {Permission(f"s3:{verb}MultiRegionAccessPointRoutes", arn)}
+        case "s3" if request.alias:
+            assert request.method in ("GET", "HEAD"), request
+            return {Permission("s3:GetObject", f"arn:aws:s3::{ACCOUNT}:accesspoint/{request.alias}/object/{request.key}")}
+        case "s3" if request.key:
+            bucket = f"arn:aws:s3:::{request.bucket}"
+            action = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject"}[request.method]
+            needed = {Permission(action, f"{bucket}/{request.key}")}
+            if request.status == 404:  # and not 403, as to those who may not list
+                needed.add(Permission("s3:ListBucket", bucket))
+            return needed
+        case "s3" if "versions" in request.query:
+            return {Permission("s3:ListBucketVersions", f"arn:aws:s3:::{request.bucket}")}
+        case "sns" if request.operation == "Publish":
+            return {Permission("sns:Publish", request.form["TopicArn"][0])}
+        case "monitoring" if request.operation == "DescribeAlarms":
+            return {Permission("cloudwatch:DescribeAlarms", f"arn:aws:cloudwatch:{request.region}:{ACCOUNT}:alarm:*")}
+        case "monitoring" if request.operation in ("ListMetrics", "GetMetricData"):
+            return {Permission(f"cloudwatch:{request.operation}", "*")}
+    raise AssertionError(f"which permission does this need? {request}")
+
+
+def _list(value):
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,295 @@
+"""What the automation is for, played with everything deployed; once as root, once under IAM."""
+
+import json
+
+import events
+import pytest
+from automation import until
+
+only_enforced = pytest.mark.parametrize("cloud", ["enforced"], indirect=True, scope="session")
+only_plain = pytest.mark.parametrize("cloud", ["plain"], indirect=True, scope="session")
+
+
+@pytest.fixture
+def away(plane):
+    """The dials after a failover: the second member is the most preferred one that is healthy."""
+    return {**plane.dials_at_home, plane.home: 0, plane.regions[1]: 100}
+
+
+def invoke_as_a_service(cloud, stack, payload):
+    """Asynchronously, as EventBridge and alarms do."""
+    cloud.client("lambda").invoke(
+        FunctionName=stack.outputs["FailoverFunction"], InvocationType="Event", Payload=json.dumps(payload)
+    )
+
+
+# --- Data ----------------------------------------------------------------------------------------
+
+
+@only_plain
+def test_a_write_through_the_access_point_reaches_both_members(cloud, plane):
+    """To home, where the dials send it, and from there to the other."""
+    cloud.write_through(plane.alias, "orders/1", b"one")
+    found = {}
+    for region in plane.regions:
+        read = cloud.client("s3", region).get_object(Bucket=plane.bucket(region), Key="orders/1")
+        found[region] = (read["Body"].read(), read["ReplicationStatus"])
+    assert found == {plane.home: (b"one", "COMPLETED"), plane.regions[1]: (b"one", "REPLICA")}
+
+
+@only_enforced
+def test_every_rule_replicates(cloud, plane):
+    """Between three members: each rule as deployed, but alone, as MiniStack follows the first that matches only."""
+    arrived = set()
+    for source in plane.regions:
+        s3, bucket = cloud.client("s3", source), plane.bucket(source)
+        deployed = s3.get_bucket_replication(Bucket=bucket)["ReplicationConfiguration"]
+        for rule in deployed["Rules"]:
+            key = f"rules/{source}/{rule['ID']}"
+            s3.put_bucket_replication(Bucket=bucket, ReplicationConfiguration={**deployed, "Rules": [rule]})
+            s3.put_object(Bucket=bucket, Key=key)
+            assert s3.head_object(Bucket=bucket, Key=key)["ReplicationStatus"] == "COMPLETED"
+            for target in plane.regions:
+                listed = cloud.client("s3", target).list_objects_v2(Bucket=plane.bucket(target), Prefix=key)
+                if target != source and listed["KeyCount"]:
+                    arrived.add((source, target))
+        s3.put_bucket_replication(Bucket=bucket, ReplicationConfiguration=deployed)
+    assert arrived == {(source, target) for source in plane.regions for target in plane.regions if source != target}
+
+
+def test_replication_events_of_every_member_reach_the_queue(cloud, plane, stack):
+    """Over the topic of each member's Region; MiniStack sends no such event itself."""
+    sqs = cloud.client("sqs")
+    queue = stack.resource("ReplicationEventsQueue")
+    for topic in plane.parameters["ReplicationEventTopicArns"].split(","):
+        region = topic.split(":")[3]
+        cloud.client("sns", region).publish(TopicArn=topic, Message=json.dumps({"region": region}))
+
+    bodies = []
+
+    def all_there():
+        for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+            bodies.append(message["Body"])
+        return len(bodies) >= len(plane.regions)
+
+    until("a message of every member", all_there)
+    assert all(sum(region in body for body in bodies) == 1 for region in plane.regions), bodies
+    # As soon as a function reads this queue: a poisoned message ends in ReplicationEventsDeadLetterQueue, its
+    # neighbours do not.
+
+
+# --- Observing -----------------------------------------------------------------------------------
+
+
+def test_a_fresh_deployment_touches_nothing(cloud, plane, observing, alarms, subscribed):
+    """Mode observe says what it would do, to whoever listens, and leaves the dials alone."""
+    mailbox = subscribed(observing.outputs["NotificationTopicArn"], {"event": ["would-act"]})
+    home = plane.bucket(plane.home)
+    asked_before = len(cloud.proxy.requests)
+    alarms.go_off()
+    with cloud.proxy.down(home):
+        answer = observing.invoke(events.action(home))
+    assert answer["outcome"] == "would-act"
+    assert answer["blocking"] == ["mode-allows"]
+    assert (answer["from"], answer["to"]) == ([plane.home], [plane.regions[1]])
+    assert mailbox.wait_for("would-act", bool)["body"]["decision"] == answer["decision"]
+    assert observing.dials == plane.dials_at_home
+    asked = [each for each in cloud.proxy.requests[asked_before:] if each.path.endswith("/routes")]
+    assert {each.method for each in asked} == {"GET"}
+
+
+# --- Alarms --------------------------------------------------------------------------------------
+
+
+def test_the_templates_own_alarm_moves_the_dial(cloud, plane, acting, away, subscribed):
+    """From the metric over alarm, AlarmTopic and function to the routes."""
+    topic = acting.outputs["AlarmTopicArn"]
+    mailbox = subscribed(topic)
+    name = f"mrap-sentinel-{plane.alias.removesuffix('.mrap')}-{plane.home}"
+    dimensions = [{"Name": "Mrap", "Value": plane.alias}, {"Name": "Region", "Value": plane.home}]
+    with cloud.proxy.down(plane.bucket(plane.home)):
+        cloud.client("cloudwatch").put_metric_data(
+            Namespace="MrapSentinel",
+            MetricData=[{"MetricName": "Availability", "Dimensions": dimensions, "Value": 0, "Unit": "Percent"}],
+        )
+        sent = mailbox.wait_for("the alarm", lambda letter: letter["body"].get("AlarmName") == name)["body"]
+        assert sent["NewStateValue"] == "ALARM"
+        alarm = cloud.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"][0]
+        assert alarm["StateValue"] == "ALARM"
+        # MiniStack leaves out the ARN, which AWS sends and without which the function refuses the message: the
+        # same again with it, on the same way.
+        cloud.client("sns").publish(TopicArn=topic, Message=json.dumps({**sent, "AlarmArn": alarm["AlarmArn"]}))
+        acting.wait_for_dials(away)
+    change = acting.command("status")["history"][0]
+    assert (change["by"], change["kind"]) == ("automatic", "failover")
+    assert name in change["reason"]
+
+
+@pytest.mark.parametrize(("shape", "outage"), [("event", "refuse"), ("action", "503"), ("composite", "hang")])
+def test_every_shape_of_an_alarm_moves_the_dial(cloud, plane, acting, alarms, away, shape, outage):
+    """Event, Lambda action, and a composite alarm's message; home down in another way each time."""
+    home = plane.bucket(plane.home)
+    alarms.go_off()
+    with cloud.proxy.down(home, outage):
+        if shape == "composite":
+            cloud.client("sns").publish(
+                TopicArn=acting.outputs["AlarmTopicArn"], Message=events.composite_message(), Subject="ALARM"
+            )
+        else:
+            invoke_as_a_service(cloud, acting, events.event(home) if shape == "event" else events.action(home))
+        acting.wait_for_dials(away)
+        change = acting.command("status")["history"][0]
+        assert (change["by"], change["kind"]) == ("automatic", "failover")
+        alarm = events.COMPOSITE_ALARM if shape == "composite" else events.METRIC_ALARM
+        assert f"alarm {alarm} since" in change["reason"]
+        until("the proof on the data plane", lambda: not acting.command("status")["unproven"])
+
+
+@only_plain
+@pytest.mark.parametrize(
+    ("detail", "passes"),
+    [
+        ({}, True),
+        ({"value": "OK"}, True),
+        ({"value": "INSUFFICIENT_DATA"}, False),
+        ({"actionsSuppressedBy": "WaitPeriod"}, False),
+        ({"muteDetail": {"mutedByArn": "arn:aws:cloudwatch:us-east-2:111122223333:alarm-mute-rule:night"}}, False),
+    ],
+)
+def test_the_rule_lets_through_what_may_trigger(cloud, plane, stack, detail, passes):
+    """EventBridge takes no events in AWS's name, so the deployed pattern is asked."""
+    eventbridge = cloud.client("events")
+    rules = [
+        rule
+        for rule in eventbridge.list_rules()["Rules"]
+        if eventbridge.test_event_pattern(
+            EventPattern=rule["EventPattern"], Event=json.dumps(events.event(plane.bucket(plane.home), **detail))
+        )["Result"]
+    ]
+    targets = [eventbridge.list_targets_by_rule(Rule=rule["Name"])["Targets"] for rule in rules]
+    assert [[target["Arn"] for target in each] for each in targets] == (
+        [[stack.outputs["FailoverFunctionArn"]]] if passes else []
+    )
+
+
+def test_a_good_home_is_not_left(cloud, plane, acting, alarms):
+    """An alarm alone moves nothing: the probes must agree."""
+    alarms.go_off()
+    answer = acting.invoke(events.action(plane.bucket(plane.home)))
+    assert answer["outcome"] == "blocked"
+    assert answer["blocking"] == ["evidence-agrees"]
+    assert acting.dials == plane.dials_at_home
+
+
+@only_enforced
+def test_the_tick_comes_by_itself(cloud, plane, acting, alarms, away):
+    """On hold an outage is only noted; after the release no event arrives but the schedule's."""
+    home = plane.bucket(plane.home)
+    acting.command("hold", reason="maintenance")
+    alarms.go_off()
+    with cloud.proxy.down(home):
+        assert acting.invoke(events.action(home))["blocking"] == ["not-on-hold"]
+        acting.command("release", reason="maintenance is over")
+        assert acting.dials == plane.dials_at_home
+        until("a tick", lambda: acting.dials == away, seconds=75)  # each minute, looked for every ten seconds
+
+
+@only_enforced
+def test_the_backlog_is_told(cloud, plane, acting, alarms, away):
+    """What S3's metrics say is pending towards the target is part of the announced decision."""
+    cloud.client("cloudwatch", plane.regions[1]).put_metric_data(
+        Namespace="AWS/S3",
+        MetricData=[
+            {
+                "MetricName": "OperationsPendingReplication",
+                "Dimensions": [
+                    {"Name": "SourceBucket", "Value": plane.bucket(plane.home)},
+                    {"Name": "DestinationBucket", "Value": plane.bucket(plane.regions[1])},
+                    {"Name": "RuleId", "Value": f"to-{plane.regions[1]}"},
+                ],
+                "Value": 7,
+            }
+        ],
+    )
+    alarms.go_off()
+    with cloud.proxy.down(plane.bucket(plane.home)):
+        answer = acting.invoke(events.action(plane.bucket(plane.home)))
+    assert answer["outcome"] in ("submitted", "failed-over")
+    assert acting.dials == away
+    assert "7" in answer["explanation"] and "pending" in answer["explanation"]
+
+
+# --- People --------------------------------------------------------------------------------------
+
+
+def test_the_commands_of_the_outputs_work(cloud, plane, acting):
+    """Each as it stands there, with the AWS CLI."""
+    status = acting.run_output("StatusCommand")
+    assert status["outcome"] == "status"
+    assert {each["region"]: each["dial"] for each in status["routes"]["before"]} == plane.dials_at_home
+    assert acting.run_output("HoldCommand")["outcome"] == "held"
+    assert acting.command("status")["hold"]["reason"] == "maintenance"
+    assert acting.run_output("ReleaseCommand")["outcome"] == "released"
+    assert acting.command("status")["hold"] is None
+    asked = acting.run_output("FailoverDryRunCommand")
+    assert (asked["from"], asked["to"], asked["by"]) == ([plane.home], [plane.regions[1]], "operator")
+    assert acting.dials == plane.dials_at_home
+
+
+def test_an_operator_switches_over(cloud, plane, acting, away):
+    """A planned one, both sides healthy; the readiness check is not there yet."""
+    answer = acting.command(
+        "failover",
+        **{"from": plane.home, "to": plane.regions[1], "reason": "rehearsal"},
+        override=["target-not-drifted", "loss-is-acceptable"],
+    )
+    assert answer["outcome"] in ("switched-over", "submitted")
+    acting.wait_for_dials(away)
+
+
+def test_announcements_pass_the_filters_of_their_subscribers(cloud, plane, acting, subscribed):
+    """A hold is no reason to wake anybody; a failover that the machine began is."""
+    topic = acting.outputs["NotificationTopicArn"]
+    critical = subscribed(topic, {"severity": ["critical"]})
+    holds = subscribed(topic, {"event": ["held", "released"], "mrap": [plane.mrap_arn]})
+    everything = subscribed(topic)
+    acting.command("hold", reason="maintenance")
+    acting.command("release", reason="maintenance is over")
+    home = plane.bucket(plane.home)
+    with cloud.proxy.down(home):
+        acting.invoke(events.action(home))
+        urgent = critical.wait_for("the failover", bool)
+    assert urgent["attributes"]["event"] == "submitted"
+    assert urgent["attributes"]["region"] == plane.home
+    assert urgent["Subject"].startswith("CRITICAL: ")
+    assert urgent["body"]["eventId"] == urgent["attributes"]["event_id"]
+    everything.wait_for("the proof", lambda letter: letter["attributes"]["event"] == "failed-over")
+    assert [letter["attributes"]["event"] for letter in holds.receive()] == ["held", "released"]
+    assert [letter["attributes"]["severity"] for letter in critical.receive()] == ["critical"]
+    assert len(everything.receive()) >= 4
+
+
+# --- What could not be done ----------------------------------------------------------------------
+
+
+def test_an_event_that_fails_ends_in_the_dead_letter_queue(cloud, stack):
+    """After the retries of the template's configuration, with the event and the error in it."""
+    function, configured = stack.function, ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
+    client = cloud.client("lambda")
+    of_alias = client.get_function_event_invoke_config(FunctionName=function, Qualifier="live")
+    assert of_alias["MaximumEventAgeInSeconds"] == 900
+    # MiniStack heeds no such configuration of an alias or version: let the function without one have the same.
+    client.put_function_event_invoke_config(FunctionName=function, **{name: of_alias[name] for name in configured})
+    try:
+        client.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps({"poison": "apple"}))
+        queue = stack.outputs["FailoverDeadLetterQueueUrl"]
+        sqs = cloud.client("sqs")
+        message = until("a dead letter", lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))[0]
+    finally:
+        client.delete_function_event_invoke_config(FunctionName=function)
+    letter = json.loads(message["Body"])
+    assert letter["requestPayload"] == {"poison": "apple"}
+    assert letter["requestContext"]["condition"] == "RetriesExhausted"
+    assert '"poison"' in letter["responsePayload"]["errorMessage"]
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])

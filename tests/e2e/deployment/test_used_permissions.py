@@ -1,0 +1,77 @@
+"""The roles of the template: enough, and nothing more. Reads what the tests before it made the functions ask."""
+
+import boto3
+import permissions
+import pytest
+from automation import STACK
+from botocore.exceptions import ClientError
+
+pytestmark = pytest.mark.parametrize("cloud", ["enforced"], indirect=True, scope="session")
+
+# Allowed but never asked of us, by action: why it is allowed all the same.
+NOT_ASKED_BY_THE_FUNCTION = {
+    "logs:CreateLogStream": "the Lambda service writes the logs in the function's role",
+    "logs:PutLogEvents": "the Lambda service writes the logs in the function's role",
+    "sqs:SendMessage": "the Lambda service sends what failed to the dead-letter queue in the function's role",
+    "lambda:InvokeFunction": "EventBridge Scheduler assumes this role for the tick",
+    # With a key only; MiniStack joins no list in a condition and takes an empty MemberKmsKeyArns for a key.
+    "kms:Decrypt": "S3 and SNS use the keys in the function's role",
+    "kms:GenerateDataKey": "S3 and SNS use the keys in the function's role",
+}
+
+
+def of_functions(cloud):
+    """The function's requests: with credentials of a role. The tests and their commands ask as root."""
+    return [request for request in cloud.proxy.requests if request.access_key.startswith("ASIA")]
+
+
+def test_iam_is_enforced(cloud, stack):
+    """Otherwise the next tests would say nothing: somebody without permissions is refused, root without TLS too."""
+    iam, bucket = cloud.client("iam"), stack.outputs["StateBucketName"]
+    iam.create_user(UserName="nobody")
+    key = iam.create_access_key(UserName="nobody")["AccessKey"]
+
+    def read(access_key, secret_key, url):
+        client = boto3.Session().client(
+            "s3",
+            region_name="us-east-2",
+            endpoint_url=url,
+            verify=str(cloud.proxy.authority),
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+        )
+        try:
+            client.get_object(Bucket=bucket, Key="state.json")
+        except ClientError as error:
+            return error.response["Error"]["Code"]
+        return "allowed"
+
+    root = (cloud.account, "any")
+    assert read(*root, cloud.proxy.url) == "allowed"
+    assert read(*root, cloud.server.url) == "AccessDenied", "the bucket's policy demands TLS"
+    assert read(key["AccessKeyId"], key["SecretAccessKey"], cloud.proxy.url) == "AccessDenied"
+
+
+def test_nothing_was_refused(cloud, stack):
+    """Every call of the function is allowed by its role, and none was signed with what IAM cannot tell."""
+    asked = of_functions(cloud)
+    assert len(asked) > 100
+    refused = {f"{each.method} {each.path} {each.operation} {each.region}" for each in asked if each.status in (401, 403)}
+    assert not refused, sorted(refused)
+
+
+def test_nothing_is_allowed_that_is_never_used(cloud, stack, request):
+    """Every action on every resource of the roles, but for the explained ones."""
+    if not {"test_scenarios", "test_updates"} <= {item.module.__name__ for item in request.session.items}:
+        pytest.skip("needs the scenarios to have been played")
+    resources = cloud.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+    roles = [each["PhysicalResourceId"] for each in resources if each["ResourceType"] == "AWS::IAM::Role"]
+    granted = set().union(*(permissions.allowed(cloud.client("iam"), role) for role in roles))
+    used = set().union(*map(permissions.used, of_functions(cloud)))
+    assert len(roles) == 2 and len(granted) > 20
+
+    unused = {each for each in granted if not any(each.covers(one) for one in used)}
+    unexplained = {each for each in unused if each.action not in NOT_ASKED_BY_THE_FUNCTION}
+    assert not unexplained, "allowed, but never used:\n" + "\n".join(map(str, sorted(unexplained)))
+    outdated = set(NOT_ASKED_BY_THE_FUNCTION) - {each.action for each in unused}
+    assert not outdated, f"explained, but used or not allowed: {outdated}"
