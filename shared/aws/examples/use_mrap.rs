@@ -1,7 +1,8 @@
 //! Reads and writes through a Multi-Region Access Point, as your own program would: docs/use.md.
 //!
 //! ```sh
-//! cargo run --example use_mrap -- arn:aws:s3::111122223333:accesspoint/mfzwi23gnjvgw.mrap
+//! cargo build --locked --workspace --example use_mrap
+//! target/debug/examples/use_mrap arn:aws:s3::111122223333:accesspoint/mfzwi23gnjvgw.mrap
 //! ```
 //!
 //! It prints a presigned URL last, so that `curl` can fetch what was written.
@@ -87,8 +88,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn client() -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
-        .read_timeout(Duration::from_secs(5)) // between two pieces of an answer
-        .operation_attempt_timeout(Duration::from_secs(30)) // one try, an upload's body included
+        // One try: an upload with all its body, a download up to where its body begins. Bodies that
+        // stall are given up by the SDK itself. No read time-out: it would count the upload, too.
+        .operation_attempt_timeout(Duration::from_secs(30))
         .build();
     let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
         // Names no member: the access point has no Region. The SDK asks for one all the same, and takes

@@ -22,23 +22,38 @@ python -c 'import sys, urllib.request as u; sys.stdout.buffer.write(u.urlopen(sy
 }"""
 # What a user's own configuration could say instead of the test.
 _FOREIGN = ("AWS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_servers = pytest.StashKey[list]()
+
+
+def pytest_configure(config):
+    config.stash[_servers] = []
 
 
 @pytest.fixture(scope="session")
-def aws(tmp_path_factory):
-    """The small world of the other tests, and in it an application that may do what docs/use.md allows it."""
-    folder = tmp_path_factory.mktemp("ministack")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AUTH", "true")
-        environment.setenv("BIND_HOST", "127.0.0.1")
-        server = processes.start_ministack(folder / "log", world.ACCOUNT)
-    try:
+def start_ministack(request, tmp_path_factory):
+    """`start_ministack(name, variables)`: a fresh one, its world furnished; ended whatever happens."""
+    started = []
+
+    def start(name, variables):
+        log = tmp_path_factory.mktemp(name) / "log"
+        server = processes.start_ministack(log, world.ACCOUNT, variables)
+        started.append(server)
+        request.config.stash[_servers].append(server)
         aws = Aws(server)
         aws.alias = world.furnish_ministack(aws)
-        _replicate_deletions(aws)
-        yield aws
-    finally:
+        return aws
+
+    yield start
+    for server in started:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def aws(start_ministack):
+    """The small world of the other tests, and in it an application that may do what docs/use.md allows it."""
+    aws = start_ministack("use", {"AUTH": "true"})
+    _replicate_deletions(aws)
+    return aws
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +112,15 @@ def session(aws, environment):
         "AWS_SESSION_TOKEN": credentials["SessionToken"],
         "MRAP_ARN": aws.mrap_arn,
     }
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for server in item.config.stash[_servers]:
+            report.sections.append((f"end of {server.log}", server.tail()))
 
 
 def policy_of_the_page(alias: str) -> str:

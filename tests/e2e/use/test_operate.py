@@ -11,7 +11,6 @@ import pytest
 import page
 import processes
 import world
-from aws import Aws
 from gateway import Gateway
 
 PAGE = processes.REPOSITORY / "docs" / "operate.md"
@@ -28,17 +27,11 @@ exec "{aws}" "${{arguments[@]}}"
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory):
-    """A MiniStack with the stack of template.yaml over the members of the other tests."""
-    folder = tmp_path_factory.mktemp("operate")
-    server = processes.start_ministack(folder / "log", world.ACCOUNT)
-    try:
-        aws = Aws(server)
-        aws.alias = world.furnish_ministack(aws)
-        _deploy(aws)
-        yield aws
-    finally:
-        server.stop()
+def cloud(start_ministack):
+    """The stack of template.yaml over the members of the other tests."""
+    aws = start_ministack("operate", {})
+    _deploy(aws)
+    return aws
 
 
 @pytest.fixture(scope="module")
