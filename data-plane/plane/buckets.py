@@ -40,7 +40,7 @@ class Buckets:
 
     def _mend_lifecycle(self, s3, bucket, wanted):
         found = _read(s3.get_bucket_lifecycle_configuration, bucket, "NoSuchLifecycleConfiguration") or {}
-        if rules := _mended(found.get("Rules", []), wanted):
+        if rules := _mended([_with_filter(rule) for rule in found.get("Rules", [])], wanted):
             if self._progress.change(f"{bucket}: put the lifecycle rules back"):
                 s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
 
@@ -66,6 +66,14 @@ class Buckets:
                 "few seconds and cannot expire before, so they pile up. Remove the default and lock objects one by one, "
                 "or accept their cost"
             )
+
+
+def _with_filter(rule):
+    """A lifecycle rule in today's form; the older one, prefix without filter, may not stand beside it."""
+    if "Filter" in rule:
+        return rule
+    prefix = rule.get("Prefix", "")
+    return {**{key: value for key, value in rule.items() if key != "Prefix"}, "Filter": {"Prefix": prefix}}
 
 
 def _mended(found, wanted):

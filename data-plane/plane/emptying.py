@@ -2,6 +2,7 @@
 
 from plane.progress import Failed
 
+PAGE = 1000  # the most that S3 deletes with one call
 MOST_COUNTED = 100_000  # beyond that "more than" says enough
 
 
@@ -39,7 +40,7 @@ def empty(s3, bucket, progress):
 
 
 def _some_versions(s3, bucket):
-    page = s3.list_object_versions(Bucket=bucket, MaxKeys=1000)
+    page = s3.list_object_versions(Bucket=bucket, MaxKeys=PAGE)
     listed = page.get("Versions", []) + page.get("DeleteMarkers", [])
     return [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in listed]
 
