@@ -132,6 +132,8 @@ class Shell:
         self._environment = environment
         self._folder = folder
         self._beginning = page.blocks(PAGE, "sh")[0]
+        function = self.run("printf %s $FAILOVER_FUNCTION")
+        self._beginning = self._beginning.replace("$(output FailoverFunction)", function)  # asked once is enough
 
     def run(self, command):
         return page.run([self._beginning, command], self._folder, self._environment)[-1]
