@@ -62,9 +62,9 @@ class Buckets:
         if retention:
             period = f"{retention['Days']} days" if "Days" in retention else f"{retention['Years']} years"
             self._progress.say(
-                f"WARNING {bucket} has default retention of {period} ({retention['Mode']}): canaries are written every "
-                "few seconds and cannot expire before, so they pile up. Remove the default and lock objects one by one, "
-                "or accept their cost"
+                f"WARNING {bucket} has default retention of {period} ({retention['Mode']}): canaries are written all "
+                "the time and cannot expire before, so they pile up. Remove the default and lock objects one by one, "
+                "or accept the cost"
             )
 
 

@@ -11,6 +11,7 @@ REGION = r"[a-z]{2}(-[a-z]+)+-\d"
 KEY = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
 BOUNDARY = r"arn:aws[a-z-]*:iam::(aws|\d{12}):policy/.+"
 CANARY_PREFIX = r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*"
+STATES = r"ALARM|OK|INSUFFICIENT_DATA"
 MOST_MEMBERS = 17
 STORAGE_CLASSES = ("", "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR")
 
@@ -118,7 +119,7 @@ def parse(document):
     bucket_key = encryption.flag("bucket_key", True)
     encryption.nothing_else()
     forwarding = top.table("forwarding")
-    states = forwarding.texts("states", r"ALARM|OK|INSUFFICIENT_DATA", "ALARM, OK or INSUFFICIENT_DATA", ("ALARM", "OK"))
+    states = forwarding.texts("states", STATES, "ALARM, OK or INSUFFICIENT_DATA", ("ALARM", "OK"))
     forwarding.nothing_else()
     further = _further(top.table("further_destination"), kind) if "further_destination" in document else None
     tags = top.table("tags").all_texts()

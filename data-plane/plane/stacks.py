@@ -55,7 +55,7 @@ class Stacks:
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
     def working(self, region, name):
-        """The description of a stack that can be updated, None where there is none or only what a failure left of it."""
+        """The description of a stack that can be updated; None for none, or for a failed creation's leftovers."""
         stack = self.settled(region, name)
         if stack is None or stack["StackStatus"] in _NEVER_WORKED:
             return None

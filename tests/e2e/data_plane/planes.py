@@ -197,7 +197,8 @@ class Plane:
             found += [rule["Name"] for rule in self.client("events", region).list_rules()["Rules"]]
             found += [group["logGroupName"] for group in self.client("logs", region).describe_log_groups()["logGroups"]]
             kms = self.client("kms", region)
-            found += [alias["AliasName"] for alias in kms.list_aliases()["Aliases"] if "/aws/" not in alias["AliasName"]]
+            aliases = [alias["AliasName"] for alias in kms.list_aliases()["Aliases"]]
+            found += [alias for alias in aliases if not alias.startswith("alias/aws/")]
             for key in kms.list_keys()["Keys"]:
                 metadata = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
                 if metadata["KeyState"] != "PendingDeletion":

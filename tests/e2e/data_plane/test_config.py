@@ -6,6 +6,7 @@ import pytest
 from planes import TWO_MEMBERS
 
 _TWO = TWO_MEMBERS.partition("[[member]]")
+_FURTHER = '[further_destination]\nbucket = "away"\nregion = "eu-west-1"\naccount = "444455556666"\n'
 _TOP, _MEMBERS = _TWO[0], _TWO[1] + _TWO[2]
 
 
@@ -95,9 +96,12 @@ def test_example_is_valid_as_it_is_and_with_every_comment_removed():
         (TWO_MEMBERS + '[forwarding]\nstates = ["ALERT"]\n', 'has "ALERT": ALARM, OK or INSUFFICIENT_DATA'),
         (TWO_MEMBERS + "[further_destination]\n", "further_destination.bucket is missing"),
         (
-            TWO_MEMBERS
-            + '[encryption]\nkind = "kms"\n[further_destination]\nbucket = "away"\nregion = "eu-west-1"\naccount = "4444"\n',
-            "further_destination.account",
+            TWO_MEMBERS + _FURTHER.replace("444455556666", "4444"),
+            'further_destination.account = "4444" is not valid: an account id of 12 digits, in quotes',
+        ),
+        (
+            TWO_MEMBERS + '[encryption]\nkind = "kms"\n' + _FURTHER,
+            "further_destination: kms_key_arn is needed with kms members",
         ),
         (TWO_MEMBERS + "[tags]\nnumber = 1\n", "tags.number must be text"),
         (TWO_MEMBERS + '[tags]\n"aws:x" = "1"\n', "may not begin with aws:"),
