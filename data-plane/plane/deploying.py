@@ -53,9 +53,10 @@ class Deployment:
         elif progress.dry_run:
             progress.change("set its first routes and put its policy")
 
-        progress.step("What S3 says of the buckets")
-        for member in config.members if keys is not None else ():
-            Buckets(self._clients, progress, self._plan).mend(member, keys)
+        if keys is not None:
+            progress.step("What S3 says of the buckets")
+            for member in config.members:
+                Buckets(self._clients, progress, self._plan).mend(member, keys)
 
         self._say_the_end(arn, keys, queue)
 
