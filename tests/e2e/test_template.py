@@ -69,7 +69,7 @@ def template():
 
 
 def parameters(members=TWO, **more):
-    given = {"MrapArn": MRAP, "Members": ",".join(members), **more}
+    given = {"MrapArn": MRAP, **({"Members": ",".join(members)} if members else {}), **more}
     return [{"ParameterKey": name, "ParameterValue": str(value)} for name, value in given.items()]
 
 
@@ -397,6 +397,7 @@ def test_concurrency_is_reserved_unless_told_otherwise(small):
         ({"Failback": "automatic"}, "promised to touch nothing"),
         ({"Mode": "on"}, "Mode"),
         ({"MrapArn": f"arn:aws:s3::{world.ACCOUNT}:accesspoint/my-name"}, "must be the ARN with the alias"),
+        ({"members": ()}, "Give Members"),
         ({"members": ("app-use1",)}, "must be entries such as"),
         ({"members": ("app-use1@us-east-1", "app-euw1")}, "must be entries such as"),
         ({"CanaryPrefix": "/canaries"}, "must be a key prefix"),
