@@ -35,6 +35,10 @@ class Server:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def wait_until(self, is_ready):
         """Waits for `is_ready()`; a process that ends before that, or takes too long, is an error."""
         deadline = time.monotonic() + START_SECONDS

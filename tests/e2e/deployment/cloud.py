@@ -28,7 +28,6 @@ class Cloud:
 
     def __init__(self, folder: Path, enforced: bool):
         self.folder = folder
-        self.account = ACCOUNT
         self.name = "enforced" if enforced else "plain"
         self._clients = {}
         self.proxy = Proxy(folder)

@@ -82,6 +82,12 @@ def test_replication_events_of_every_member_reach_the_queue(cloud, plane, stack)
 # --- Observing -----------------------------------------------------------------------------------
 
 
+def test_the_first_probes_find_both_sides_good(cloud, plane, observing):
+    """Where there are no canaries yet: nothing was written under the prefix before."""
+    verdicts = {each["guard"]: each["verdict"] for each in observing.run_output("FailoverDryRunCommand")["guards"]}
+    assert (verdicts["evidence-agrees"], verdicts["target-is-healthy"]) == ("pass", "pass")
+
+
 def test_a_fresh_deployment_touches_nothing(cloud, plane, observing, alarms, subscribed):
     """Mode observe says what it would do, to whoever listens, and leaves the dials alone."""
     mailbox = subscribed(observing.outputs["NotificationTopicArn"], {"event": ["would-act"]})

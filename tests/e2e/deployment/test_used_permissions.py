@@ -1,10 +1,13 @@
 """The roles of the template: enough, and nothing more. Reads what the tests before it made the functions ask."""
 
+import json
+
 import boto3
 import permissions
 import pytest
 from automation import STACK
 from botocore.exceptions import ClientError
+from cloud import CONTROL_REGION
 
 pytestmark = pytest.mark.parametrize("cloud", ["enforced"], indirect=True, scope="session")
 
@@ -14,9 +17,6 @@ NOT_ASKED_BY_THE_FUNCTION = {
     "logs:PutLogEvents": "the Lambda service writes the logs in the function's role",
     "sqs:SendMessage": "the Lambda service sends what failed to the dead-letter queue in the function's role",
     "lambda:InvokeFunction": "EventBridge Scheduler assumes this role for the tick",
-    # With a key only; MiniStack joins no list in a condition and takes an empty MemberKmsKeyArns for a key.
-    "kms:Decrypt": "S3 and SNS use the keys in the function's role",
-    "kms:GenerateDataKey": "S3 and SNS use the keys in the function's role",
 }
 
 
@@ -26,19 +26,19 @@ def of_functions(cloud):
 
 
 def test_iam_is_enforced(cloud, stack):
-    """Otherwise the next tests would say nothing: somebody without permissions is refused, root without TLS too."""
+    """Otherwise the next tests would say nothing: who has no permission is refused, and so is a call without TLS."""
     iam, bucket = cloud.client("iam"), stack.outputs["StateBucketName"]
-    iam.create_user(UserName="nobody")
-    key = iam.create_access_key(UserName="nobody")["AccessKey"]
 
-    def read(access_key, secret_key, url):
+    def user(name, policy=None):
+        iam.create_user(UserName=name)
+        if policy:
+            iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps(policy))
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+
+    def read(who, url):
         client = boto3.Session().client(
-            "s3",
-            region_name="us-east-2",
-            endpoint_url=url,
-            verify=str(cloud.proxy.authority),
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret_key,
+            "s3", region_name=CONTROL_REGION, endpoint_url=url, verify=str(cloud.proxy.authority), **who
         )
         try:
             client.get_object(Bucket=bucket, Key="state.json")
@@ -46,10 +46,12 @@ def test_iam_is_enforced(cloud, stack):
             return error.response["Error"]["Code"]
         return "allowed"
 
-    root = (cloud.account, "any")
-    assert read(*root, cloud.proxy.url) == "allowed"
-    assert read(*root, cloud.server.url) == "AccessDenied", "the bucket's policy demands TLS"
-    assert read(key["AccessKeyId"], key["SecretAccessKey"], cloud.proxy.url) == "AccessDenied"
+    everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}}
+    reader = user("reader", everything)
+    assert read(user("nobody"), cloud.proxy.url) == "AccessDenied"
+    assert read(reader, cloud.proxy.url) == "allowed"
+    assert read(reader, cloud.server.url) == "AccessDenied", "the bucket's policy demands TLS"
+    assert read({**reader, "aws_secret_access_key": "wrong"}, cloud.proxy.url) == "SignatureDoesNotMatch"
 
 
 def test_nothing_was_refused(cloud, stack):
