@@ -57,12 +57,14 @@ class Automation:
         self._cloud = cloud
         self._plane = plane
         self._mode = None
+        self._changed = {}
         self._second_topic = cloud.client("sns", SECOND_TOPIC_REGION).create_topic(Name="notifications")["TopicArn"]
 
     # --- deploying -------------------------------------------------------------------------------
 
-    def deploy(self, mode="observe"):
-        """`sam deploy` with these parameters, changed or not; what it said."""
+    def deploy(self, mode, **changed):
+        """`sam deploy`; parameters once changed stay so. What it said."""
+        self._changed |= changed
         parameters = {
             **self._plane.parameters,
             **PACE,
@@ -70,6 +72,7 @@ class Automation:
             "Architecture": "x86_64" if os.uname().machine == "x86_64" else "arm64",
             "SecondTopicArn": self._second_topic,
             "TriggerAlarms": "checkout-*",
+            **self._changed,
         }
         done = self._cloud.run(
             [
@@ -86,7 +89,7 @@ class Automation:
         """Deployed with this mode; nothing to do if it is already."""
         if self._mode != mode:
             self.deploy(mode)
-        return self
+        assert self.command("status")["mode"] == mode, "the alias has not got it"
 
     @property
     def outputs(self):

@@ -54,9 +54,10 @@ class Cloud:
             self.proxy.stop()
 
     def logs(self):
-        """What helps with a failure: the end of each log."""
+        """What helps with a failure: the end of each log, and where they are kept."""
         commands = self.folder / "commands.log"
         return {
+            "logs": str(self.folder),
             "end of MiniStack's log": self.server.tail(40),
             "last commands": commands.read_text()[-3000:] if commands.exists() else "none",
             "last requests": "\n".join(map(str, self.proxy.requests[-20:])),

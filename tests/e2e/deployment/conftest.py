@@ -7,7 +7,7 @@ from alarms import Alarms
 from automation import Automation
 from cloud import Cloud
 from mailbox import Mailbox
-from plane import Plane
+from members import Plane
 
 # By cloud: home first. The third member is where IAM is enforced.
 MEMBERS = {

@@ -17,7 +17,7 @@ import events  # noqa: E402
 from alarms import Alarms  # noqa: E402
 from automation import Automation  # noqa: E402
 from cloud import Cloud  # noqa: E402
-from plane import Plane  # noqa: E402
+from members import Plane  # noqa: E402
 
 MEMBERS = ["us-east-1", "eu-west-1", "ap-southeast-2"]
 TICKS = 50

@@ -12,20 +12,21 @@ def versions(cloud, stack):
 
 
 def test_a_changed_parameter_reaches_the_alias_and_can_be_rolled_back(cloud, stack):
-    """Another mode is another version, and the command of the outputs goes back to the one before."""
-    stack.in_mode("observe")
+    """Any other setting is another version, and the command of the outputs goes back to the one before."""
+    stack.in_mode("automatic")
     before = stack.live_version
-    stack.deploy("automatic")
+    stack.deploy("automatic", AlarmRegions="checkout-*=us-east-1")
     after = stack.live_version
-    assert after != before
-    modes = {version: settings["MODE"] for version, settings in versions(cloud, stack).items()}
-    assert (modes[before], modes[after]) == ("observe", "automatic")
-    assert stack.command("status")["mode"] == "automatic"
+    settings = versions(cloud, stack)
+    changed = {name for name in settings[after] if settings[after][name] != settings[before].get(name)}
+    assert changed == {"ALARM_REGIONS"}
+    assert settings[after]["ALARM_REGIONS"] == "checkout-*=us-east-1"
 
-    assert stack.run_output("RollBackCommand", VERSION=before)["FunctionVersion"] == before
-    assert stack.command("status")["mode"] == "observe"
-    stack.run_output("RollBackCommand", VERSION=after)
-    assert stack.command("status")["mode"] == "automatic"
+    first = min(settings, key=int)
+    for version, mode in ((first, "observe"), (after, "automatic")):
+        assert stack.run_output("RollBackCommand", VERSION=version)["FunctionVersion"] == version
+        assert stack.live_version == version
+        assert stack.command("status")["mode"] == mode
 
 
 def test_deploying_again_changes_nothing(cloud, plane, stack):
