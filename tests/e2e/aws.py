@@ -144,9 +144,9 @@ class Aws:
     def head_through_mrap(self, key, scheme="AWS4-ECDSA-P256-SHA256"):
         """HEAD over a fresh connection to the MRAP's host name: status and headers in lower case.
 
-        boto3 signs with SigV4A only beside awscrt, which the pinned tools leave out. Neither server
-        checks the signature itself, so it is left blank; the simulator checks scheme, scope, date
-        and signed headers.
+        boto3 ignores an endpoint for an access point's ARN and would ask AWS. Neither server checks
+        the signature itself here, so it is left blank; the simulator checks scheme, scope, date and
+        signed headers. Real signatures are judged in `use/` and `deployment/`.
         """
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         region = "" if scheme == "AWS4-ECDSA-P256-SHA256" else f"/{world.HOME_REGION}"
