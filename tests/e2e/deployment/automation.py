@@ -28,7 +28,7 @@ def built_template():
     """What `sam build` left; an error that says how to get it if there is none."""
     template = BUILT / "template.yaml"
     if not template.is_file():
-        raise FileNotFoundError(f"no built template at {template}. Remedy: `make e2e` runs `sam build` before these tests")
+        raise FileNotFoundError(f"no built template at {template}. Remedy: `sam build`, which `make e2e` runs first")
     return template
 
 
@@ -131,7 +131,7 @@ class Automation:
         command = self.outputs[output]
         for word, value in replaced.items():
             command = command.replace(word, value)
-        # An option of AWS CLI 2, without which it would take the payload for base64; version 1, which PyPI has, never does.
+        # PyPI has version 1 of the AWS CLI, which never takes a payload for base64 and knows no such option.
         command = command.replace(" --cli-binary-format raw-in-base64-out", "")
         return json.JSONDecoder().raw_decode(self._cloud.run(command, shell=True).stdout)[0]
 

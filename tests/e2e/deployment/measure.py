@@ -2,7 +2,7 @@
 """What the failover function needs: peak memory and CPU seconds of its release binary, run by MiniStack.
 
 For MemorySize and Timeout in template.yaml. Needs what the tests beside it need; takes a minute:
-`.venv/bin/python tests/e2e/deployment/measure.py`
+`.venv/bin/python tests/e2e/deployment/measure.py [NUMBER OF MEMBERS, 3]`
 """
 
 import os
@@ -19,15 +19,21 @@ from automation import Automation  # noqa: E402
 from cloud import Cloud  # noqa: E402
 from members import Plane  # noqa: E402
 
-MEMBERS = ["us-east-1", "eu-west-1", "ap-southeast-2"]
+REGIONS = [
+    *("us-east-1", "eu-west-1", "ap-southeast-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1", "eu-west-2"),
+    *("eu-west-3", "eu-central-1", "eu-north-1", "ap-south-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3"),
+    *("ap-southeast-1", "us-east-2"),
+]
 TICKS = 50
 
 
 def main():
+    regions = REGIONS[: int(sys.argv[1]) if len(sys.argv) > 1 else 3]
+    print(f"{len(regions)} members")
     with tempfile.TemporaryDirectory() as folder:
         cloud = Cloud(Path(folder), enforced=True)
         try:
-            plane = Plane(cloud, MEMBERS)
+            plane = Plane(cloud, regions)
             plane.deploy()
             automation = Automation(cloud, plane)
             automation.deploy("automatic")

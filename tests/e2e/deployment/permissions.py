@@ -51,7 +51,8 @@ def used(request):
             return {Permission(f"s3:{verb}MultiRegionAccessPointRoutes", arn)}
         case "s3" if request.alias:
             assert request.method in ("GET", "HEAD"), request
-            return {Permission("s3:GetObject", f"arn:aws:s3::{ACCOUNT}:accesspoint/{request.alias}/object/{request.key}")}
+            access_point = f"arn:aws:s3::{ACCOUNT}:accesspoint/{request.alias}"
+            return {Permission("s3:GetObject", f"{access_point}/object/{request.key}")}
         case "s3" if request.key:
             bucket = f"arn:aws:s3:::{request.bucket}"
             action = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject"}[request.method]

@@ -223,7 +223,7 @@ def test_the_backlog_is_told(cloud, plane, acting, alarms, away):
         answer = acting.invoke(events.action(plane.bucket(plane.home)))
     assert answer["outcome"] in ("submitted", "failed-over")
     assert acting.dials == away
-    assert "7" in answer["explanation"] and "pending" in answer["explanation"]
+    assert f"7 operations pending {plane.home} to {plane.regions[1]}" in answer["explanation"]
 
 
 # --- People --------------------------------------------------------------------------------------
