@@ -177,9 +177,11 @@ def test_the_settings_of_seventeen_members_fit_into_the_environment(cloud, large
 def test_every_member_has_its_alarm(cloud, large):
     pages = cloud("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"mrap-sentinel-{ALIAS}-")
     alarms = {alarm["AlarmName"]: alarm for page in pages for alarm in page["MetricAlarms"]}
-    assert set(alarms) == {f"mrap-sentinel-{ALIAS}-{region}" for region in REGIONS}
+    members = (member.partition("@") for member in SEVENTEEN)
+    expected = {f"mrap-sentinel-{ALIAS}-{region}-{bucket}": region for bucket, _, region in members}
+    assert set(alarms) == set(expected)
     for name, alarm in alarms.items():
-        region = name.removeprefix(f"mrap-sentinel-{ALIAS}-")
+        region = expected[name]
         assert {one["Name"]: one["Value"] for one in alarm["Dimensions"]} == {"Mrap": f"{ALIAS}.mrap", "Region": region}
         assert alarm["AlarmActions"] == alarm["OKActions"] == [large["AlarmTopic"]]
 
@@ -265,11 +267,11 @@ def test_nothing_is_open_to_plain_http(cloud, small):
         ("eventbridge-metric-ok", "checkout-web", "checkout"),
         ("eventbridge-contributor", "checkout-web", "checkout"),
         ("eventbridge-composite", "checkout-web", "checkout"),
-        ("eventbridge-metric", f"mrap-sentinel-{ALIAS}-us-east-1", "OwnAlarms"),
+        ("eventbridge-metric", f"mrap-sentinel-{ALIAS}-us-east-1-app-use1", "OwnAlarms"),
         ("eventbridge-metric", "mrap-sentinel-anotherpoint-us-east-1", None),
         ("eventbridge-metric", "primary-5xx-not", None),
         ("eventbridge-metric-muted", "checkout-web", None),
-        ("eventbridge-metric-muted", f"mrap-sentinel-{ALIAS}-us-east-1", None),
+        ("eventbridge-metric-muted", f"mrap-sentinel-{ALIAS}-us-east-1-app-use1", None),
         ("eventbridge-composite-suppressed", "checkout-web", None),
         ("eventbridge-metric-insufficient-data", "checkout-web", None),
         ("eventbridge-configuration-change", "checkout-web", None),
@@ -297,9 +299,11 @@ def test_the_stack_s_own_alarms_trigger_and_further_ones_by_name(cloud, small):
     assert variables(cloud, small)["TRIGGER_ALARMS"] == f"mrap-sentinel-{ALIAS}-*,checkout-*,primary-5xx,metric-name"
 
 
-def test_without_further_alarms_there_is_no_rule_for_them(cloud, large):
-    assert not rules(cloud, large, "TriggerAlarmRule")
-    assert variables(cloud, large)["TRIGGER_ALARMS"] == f"mrap-sentinel-{ALIAS}-*"
+def test_without_further_alarms_no_other_gets_through(cloud, large):
+    assert variables(cloud, large)["TRIGGER_ALARMS"] == f"mrap-sentinel-{ALIAS}-*,none"
+    event = alarm_event("eventbridge-metric")
+    event["detail"]["alarmName"] = "checkout-web"
+    assert not matches(cloud, rules(cloud, large), event)
 
 
 def test_alarms_about_the_stack_itself_cannot_trigger(cloud, small):
