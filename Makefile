@@ -17,7 +17,8 @@ TEMPLATES := template.yaml $(wildcard data-plane/*.yaml)
 # Blocks of data-plane/member.yaml are repeated for more members: as they are then, in here.
 RENDERED := .work/templates
 DATA_PLANES := data-plane/example.toml tests/e2e/data_plane/seventeen.toml
-# The functions have to run on this machine, whatever users deploy.
+# The functions have to run on this machine, whatever users deploy: not in .aws-sam, which `sam deploy` takes.
+SAM_BUILD_DIR := .work/sam-build
 HOST := $(if $(filter x86_64,$(shell uname -m)),x86_64,arm64)
 SAM := SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv-sam/bin:$$PATH"
 
@@ -93,11 +94,11 @@ drills:
 
 e2e: .venv/.ready build ## MiniStack: the template and the scripts deployed, the docs' commands, the simulator compared
 	@$(STEP) "the simulator and the example" cargo build $(WORKSPACE) --bin simulator --example use_mrap
-	@$(STEP) "end-to-end tests" .venv/bin/python -m pytest tests/e2e
+	@SAM_BUILD_DIR=$(SAM_BUILD_DIR) $(STEP) "end-to-end tests" .venv/bin/python -m pytest tests/e2e
 
 build: .venv-sam/.ready ## the functions as they are deployed
 	@$(SAM) $(STEP) "release binaries" cargo lambda build --release --locked
-	@$(SAM) $(STEP) "sam build" sam build --parameter-overrides Architecture=$(HOST)
+	@$(SAM) $(STEP) "sam build" sam build --build-dir $(SAM_BUILD_DIR) --parameter-overrides Architecture=$(HOST)
 
 templates: .venv/.ready .venv-sam/.ready
 	@$(STEP) "templates: cfn-lint" .venv-sam/bin/cfn-lint $(TEMPLATES)
