@@ -1,5 +1,7 @@
 """The sequence of `data-plane/deploy`."""
 
+import shlex
+
 from botocore.exceptions import ClientError
 
 from plane.access_point import AccessPoint
@@ -148,17 +150,14 @@ class Deployment:
             progress.step(f"{progress.changes} changes would be made; nothing was changed")
             return
         progress.step(f"Done: {progress.changes} changes" if progress.changes else "Done: nothing had to be changed")
-        members = ",".join(f"{self._plan.bucket(member)}@{member.region}" for member in config.members)
-        parameters = {
-            "MrapArn": arn,
-            "Members": members,
-            "Topology": config.topology,
-            "CanaryPrefix": config.canary_prefix,
-            "ReplicationEventTopicArns": ",".join(self._plan.events_topic(member) for member in config.members),
-            "MemberKmsKeyArns": ",".join(keys[member.region] for member in config.members) if keys else "",
-        }
         print(f"\nsam deploy --stack-name {config.automation_stack} --region {config.control_region} \\")
         print("  --parameter-overrides \\")
-        print(" \\\n".join(f'    {key}="{value}"' for key, value in parameters.items()))
+        print(" \\\n".join(f"    {_override(*each)}" for each in self._plan.automation(arn, keys).items()))
         if not queue:
             print("\nThen run this again: it wires the replication events and alarms to that stack.")
+
+
+def _override(key, value):
+    """A parameter as bash hands it to SAM, which splits it at blanks unless it finds quotes of its own."""
+    override = f'{key}="{value}"'
+    return override if shlex.quote(value) == value else shlex.quote(override)

@@ -60,6 +60,19 @@ class Plan:
             tags=self._tags(),
         )
 
+    def automation(self, arn, keys):
+        """The parameters of template.yaml that follow from all this; SAM refuses an empty one."""
+        members = self.config.members
+        parameters = {
+            "MrapArn": arn,
+            "Members": ",".join(f"{self.bucket(member)}@{member.region}" for member in members),
+            "Topology": self.config.topology,
+            "CanaryPrefix": self.config.canary_prefix,
+            "ReplicationEventTopicArns": ",".join(self.events_topic(member) for member in members),
+            "MemberKmsKeyArns": ",".join(keys[member.region] for member in members) if keys else "",
+        }
+        return {key: value for key, value in parameters.items() if value}
+
     def replication(self, member, keys):
         """The replication configuration that a member's stack gives its bucket."""
         rules = []
