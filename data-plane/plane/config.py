@@ -11,6 +11,7 @@ REGION = r"[a-z]{2}(-[a-z]+)+-\d"
 KEY = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
 BOUNDARY = r"arn:aws[a-z-]*:iam::(aws|\d{12}):policy/.+"
 CANARY_PREFIX = r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*"
+ALARM = r'[^,?*"\\\n]{1,200}'  # what the automation's parameter TriggerAlarms accepts, and SAM passes on
 STATES = r"ALARM|OK|INSUFFICIENT_DATA"
 MOST_MEMBERS = 17
 STORAGE_CLASSES = ("", "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR")
@@ -153,7 +154,7 @@ def _member(table):
         region=table.text("region", REGION, "a Region such as us-east-1"),
         bucket=table.text("bucket", BUCKET, "a bucket name without dots (TLS)", None),
         work_bucket=table.text("work_bucket", BUCKET, "a bucket name without dots (TLS)", None),
-        alarms=table.texts("alarms", r"[^,]{1,255}", "names of alarms, which may have no comma", ()),
+        alarms=table.texts("alarms", ALARM, "names of alarms, at most 200 characters, none of them , ? * \" or \\", ()),
     )
     table.nothing_else()
     return member

@@ -70,6 +70,8 @@ class Plan:
             "CanaryPrefix": self.config.canary_prefix,
             "ReplicationEventTopicArns": ",".join(self.events_topic(member) for member in members),
             "MemberKmsKeyArns": ",".join(keys[member.region] for member in members) if keys else "",
+            # Without it the control Region drops what the members forward.
+            "TriggerAlarms": ",".join(dict.fromkeys(alarm for member in members for alarm in member.alarms)),
         }
         return {key: value for key, value in parameters.items() if value}
 

@@ -79,7 +79,8 @@ def test_example_is_valid_as_it_is_and_with_every_comment_removed():
         (TWO_MEMBERS.replace('-1"\n', '-1"\nbucket = "same"\n'), "bucket same is named twice"),
         (TWO_MEMBERS + 'bucket = "dots.in.it"\n', 'member 2.bucket = "dots.in.it" is not valid'),
         (TWO_MEMBERS + 'alarms = "one"\n', "member 2.alarms = \"one\" is not a list"),
-        (TWO_MEMBERS + 'alarms = ["a,b"]\n', "may have no comma"),
+        (TWO_MEMBERS + 'alarms = ["a,b"]\n', "none of them , ? *"),
+        (TWO_MEMBERS + 'alarms = ["checkout-*"]\n', 'member 2.alarms has "checkout-*"'),
         (TWO_MEMBERS + '[replication]\nscope = "tag"\n', 'needs tag = { key = "…", value = "…" }'),
         (
             TWO_MEMBERS + '[replication]\nscope = "tag"\ndelete_markers = true\ntag = { key = "a", value = "b" }\n',

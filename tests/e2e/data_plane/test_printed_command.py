@@ -32,7 +32,7 @@ def test_nothing_is_empty(build, encryption):
     stack, region, parameters = _read_by_sam(plane.deploy())
     assert (stack, region) == ("mrap-sentinel", "us-east-2")
     topics = [f"arn:aws:sns:{region}:{plane.account}:app-replication-events" for region in (HOME, AWAY)]
-    keys = parameters.pop("MemberKmsKeyArns", "")
+    keys = parameters.pop("MemberKmsKeyArns", "none")
     assert parameters == {
         "MrapArn": plane.mrap_arn(),
         "Members": f"{plane.bucket(HOME)}@us-east-1,{plane.bucket(AWAY)}@eu-west-1",
@@ -40,4 +40,12 @@ def test_nothing_is_empty(build, encryption):
         "CanaryPrefix": ".mrap-sentinel",
         "ReplicationEventTopicArns": ",".join(topics),
     }
-    assert keys.count(":key/") == (2 if encryption == "kms" else 0)
+    assert keys == "none" if encryption == "sse-s3" else keys.count(":key/") == 2
+
+
+def test_forwarded_alarms_are_let_in(build):
+    """Each once, whatever their names have in them."""
+    alarms = 'alarms = ["it\'s 5% of $HOME", "app-5xx"]\n'
+    plane = build(TWO_MEMBERS.replace('"us-east-1"\n', f'"us-east-1"\n{alarms}') + 'alarms = ["app-5xx", "away"]\n')
+    _, _, parameters = _read_by_sam(plane.deploy())
+    assert parameters["TriggerAlarms"] == "it's 5% of $HOME,app-5xx,away"
