@@ -23,7 +23,7 @@ class Deployment:
         self._clients = clients
         self._progress = progress
         self._plan = Plan(config, clients.account(config.control_region))
-        self._stacks = Stacks(clients, progress)
+        self._stacks = Stacks(clients, progress, self._plan.own_tags())
 
     def run(self):
         progress, config = self._progress, self._config
@@ -64,6 +64,8 @@ class Deployment:
 
     def _look_around(self):
         """The Regions whose member stack is there; everything that would fail later fails here, before any change."""
+        for region, stack in self._plan.stacks():
+            self._stacks.check_ours(region, stack)
         self._check_access_point()
         existing = set()
         for member in self._config.members:

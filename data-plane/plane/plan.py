@@ -20,6 +20,15 @@ class Plan:
         """Known before the topic exists, so that the automation's queue can name it first."""
         return f"arn:aws:sns:{member.region}:{self.account}:{self.config.name}-replication-events"
 
+    def stacks(self):
+        """Region and name of every stack."""
+        members = [(member.region, self.config.member_stack) for member in self.config.members]
+        return [(MRAP_REGION, self.config.access_point_stack), *members]
+
+    def own_tags(self):
+        """What tells our stacks from others of the same name."""
+        return {"mrap-sentinel": self.config.name}
+
     def first_pass(self, member):
         """A member's stack before the other buckets exist: without rules."""
         nobody = {f"Destination1{part}": "" for part in ("Bucket", "Region", "KmsKeyArn")}
@@ -189,7 +198,7 @@ class Plan:
         )
 
     def _tags(self):
-        return {**self.config.tags, "mrap-sentinel": self.config.name}
+        return {**self.config.tags, **self.own_tags()}
 
 
 def _flag(value):

@@ -33,9 +33,24 @@ class Wanted:
 
 
 class Stacks:
-    def __init__(self, clients, progress):
+    def __init__(self, clients, progress, tags):
         self._clients = clients
         self._progress = progress
+        self._tags = tags  # what every stack of ours bears
+
+    def check_ours(self, region, name):
+        """A name proves nothing: refuses a stack that is there and does not bear our tag."""
+        stack = self.describe(region, name)
+        if stack is None:
+            return
+        found = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
+        if not self._tags.items() <= found.items():
+            missing = ", ".join(f"{key}={value}" for key, value in self._tags.items())
+            raise Failed(
+                f"stack {name} in {region} is not of this data plane, it does not bear the tag {missing}: it is left "
+                "alone. Remedy: choose another name in the configuration; or, if it is ours and lost the tag, update "
+                "it with its current template and that tag in the CloudFormation console"
+            )
 
     def describe(self, region, name):
         """The stack's description, or None where there is none."""
@@ -99,6 +114,7 @@ class Stacks:
 
     def delete(self, region, name):
         """Starts the deletion of a stack; `wait_until_gone` waits for it."""
+        self.check_ours(region, name)
         self._cloudformation(region).delete_stack(StackName=name)
 
     def wait_until_gone(self, region, name):
@@ -107,6 +123,7 @@ class Stacks:
             raise Failed(f"stack {name} in {region} is {stack['StackStatus']}: {self._reason(region, name, stack)}")
 
     def _start(self, wanted):
+        self.check_ours(wanted.region, wanted.name)
         leftover = self.describe(wanted.region, wanted.name)
         if leftover is not None and leftover["StackStatus"] in _NEVER_WORKED:
             change = f"remove what a failed creation left of {wanted.label} ({leftover['StackStatus']})"

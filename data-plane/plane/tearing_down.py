@@ -25,7 +25,7 @@ class TearDown:
         self._clients = clients
         self._progress = progress
         self._plan = Plan(config, clients.account(config.control_region))
-        self._stacks = Stacks(clients, progress)
+        self._stacks = Stacks(clients, progress, self._plan.own_tags())
 
     def run(self, delete_data):
         progress, config = self._progress, self._config
@@ -35,6 +35,8 @@ class TearDown:
                 f"NOTE stack {config.automation_stack} in {config.control_region} still watches this access point and "
                 "will call it broken: delete that stack too"
             )
+        for region, stack in self._plan.stacks():
+            self._stacks.check_ours(region, stack)
         resources = self._resources()
         self._check_data(resources, delete_data)
 

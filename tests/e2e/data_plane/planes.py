@@ -86,7 +86,7 @@ class Plane:
             assert "does not exist" in str(error)
             return None
 
-    def make_stack(self, region, name, body, parameters=None, account=None):
+    def make_stack(self, region, name, body, parameters=None, account=None, tags=None):
         """Creates a stack and waits until it is settled; returns its status."""
         cloudformation = self.client("cloudformation", region, account)
         cloudformation.create_stack(
@@ -94,6 +94,7 @@ class Plane:
             TemplateBody=body,
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
             Capabilities=["CAPABILITY_NAMED_IAM"],
+            Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
         )
         for _ in range(200):
             status = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]

@@ -96,6 +96,7 @@ def test_a_change_set_that_was_never_executed_is_no_obstacle(build):
         ChangeSetName="forgotten",
         ChangeSetType="CREATE",
         TemplateBody='{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}',
+        Tags=[{"Key": "mrap-sentinel", "Value": "app"}],
     )
     assert plane.stack(AWAY, "app-member")["StackStatus"] == "REVIEW_IN_PROGRESS"
     assert "remove what a failed creation left" in plane.deploy()
