@@ -38,10 +38,12 @@ class TearDown:
         for region, stack in self._plan.stacks():
             self._stacks.check_ours(region, stack)
         resources = self._resources()
-        self._check_data(resources, delete_data)
+        self._check_data(resources, delete_data, "nothing was changed")
 
         progress.step("Access point: first, so that no request is answered from a bucket that is being emptied")
         self._delete_access_point()
+        if not delete_data:  # that took minutes
+            self._check_data(resources, delete_data, "the access point is gone, the buckets are as they were")
 
         # Before any deletion: as long as one rule is left, a bucket that is empty may fill again.
         progress.step("Replication rules and events")
@@ -52,7 +54,7 @@ class TearDown:
         progress.step("Buckets")
         for region, stack in resources.items():
             for bucket in _of_type(stack, "AWS::S3::Bucket"):
-                self._delete_bucket(region, bucket)
+                self._delete_bucket(region, bucket, delete_data)
 
         progress.step("Keys and stacks")
         for region, stack in resources.items():
@@ -73,7 +75,7 @@ class TearDown:
                 self._progress.say(f"stack {self._config.member_stack} in {member.region}")
         return found
 
-    def _check_data(self, resources, delete_data):
+    def _check_data(self, resources, delete_data, so_far):
         """Refuses to go on if there is data and nobody said that it may go."""
         filled = []
         for region, stack in resources.items():
@@ -82,10 +84,7 @@ class TearDown:
                     filled.append(f"{bucket}: {shown(found)} versions, delete markers and uploads")
                     self._progress.say(filled[-1])
         if filled and not delete_data:
-            raise Failed(
-                "there is data, and nothing was changed. "
-                f"{'; '.join(filled)}. To delete all of it for ever, run this again with --yes-delete-data"
-            )
+            raise _there_is_data(so_far, filled)
 
     def _delete_access_point(self):
         name = self._config.access_point_stack
@@ -114,15 +113,14 @@ class TearDown:
         self._progress.change(f"{bucket}: remove the replication rules")
         s3.delete_bucket_replication(Bucket=bucket)
 
-    def _delete_bucket(self, region, bucket):
+    def _delete_bucket(self, region, bucket, delete_data):
         if not self._is_ours(region, bucket):
             self._progress.say(f"{bucket}: gone")
             return
         s3 = self._clients("s3", region)
         self._progress.change(f"{bucket}: delete")
         for _ in range(5):  # what was on its way when the rules went may still arrive
-            deleted = empty(s3, bucket, self._progress)
-            if deleted:
+            if delete_data and (deleted := empty(s3, bucket, self._progress)):
                 self._progress.say(f"{bucket}: {deleted} versions and delete markers deleted")
             try:
                 s3.delete_bucket(Bucket=bucket)
@@ -130,6 +128,11 @@ class TearDown:
             except ClientError as error:
                 if error.response["Error"]["Code"] != "BucketNotEmpty":
                     raise
+                if not delete_data:
+                    raise _there_is_data(
+                        "the access point, the replication rules and what was empty are gone",
+                        [f"{bucket} was filled meanwhile and is as it was"],
+                    ) from error
         raise Failed(f"{bucket} fills faster than it is emptied: stop whoever writes to it and run this again")
 
     def _schedule_key_deletion(self, region, key):
@@ -159,3 +162,10 @@ class TearDown:
 
 def _of_type(resources, kind):
     return [physical for resource_type, physical in resources.values() if resource_type == kind]
+
+
+def _there_is_data(so_far, filled):
+    return Failed(
+        f"there is data, and {so_far}. {'; '.join(filled)}. To delete all of it for ever, run this again with "
+        "--yes-delete-data"
+    )

@@ -7,6 +7,7 @@ from planes import TWO_MEMBERS
 
 HOME, AWAY = "us-east-1", "eu-west-1"
 
+
 @pytest.mark.parametrize(
     ("region", "name"), [(HOME, "app-member"), (AWAY, "app-member"), ("us-west-2", "app-access-point")]
 )
