@@ -13,7 +13,14 @@ BOUNDARY = r"arn:aws[a-z-]*:iam::(aws|\d{12}):policy/.+"
 CANARY_PREFIX = r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*"
 ALARM = r'[^,?*"\\\n]{1,200}'  # what the automation's parameter TriggerAlarms accepts, and SAM passes on
 STATES = r"ALARM|OK|INSUFFICIENT_DATA"
-MOST_MEMBERS = 17
+# Enabled in every account. Access points support few of the others, and for events from one of those the queue's
+# policy would have to name another principal of SNS.
+MEMBER_REGIONS = (
+    *("us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1"),
+    *("eu-west-1", "eu-west-2", "eu-west-3", "eu-central-1", "eu-north-1", "ap-south-1"),
+    *("ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-southeast-1", "ap-southeast-2"),
+)
+MOST_MEMBERS = len(MEMBER_REGIONS)
 STORAGE_CLASSES = ("", "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR")
 
 
@@ -165,6 +172,12 @@ def _check_members(members, problems):
         problems.append(
             f"there are {len(members)} [[member]] tables: an access point that fails over has 2 to {MOST_MEMBERS}"
         )
+    for region in sorted({member.region for member in members if re.fullmatch(REGION, member.region)}):
+        if region not in MEMBER_REGIONS:
+            problems.append(
+                f"member Region {region} is none of those that are enabled in every account, and access points and "
+                f"events are not sure to work elsewhere. Choose among {', '.join(MEMBER_REGIONS)}"
+            )
     for what, values in (
         ("Region", [member.region for member in members]),
         ("bucket", [name for member in members for name in (member.bucket, member.work_bucket) if name]),

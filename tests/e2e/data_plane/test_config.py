@@ -76,6 +76,8 @@ def test_example_is_valid_as_it_is_and_with_every_comment_removed():
         (_TOP + 'member = "x"\n', "member must be written [[member]]"),
         (_TOP + '[[member]]\nregion = "us-east-1"\n', "there are 1 [[member]] tables"),
         (TWO_MEMBERS.replace("eu-west-1", "us-east-1"), "Region us-east-1 is named twice"),
+        (TWO_MEMBERS.replace("eu-west-1", "eu-south-2"), "member Region eu-south-2 is none of those that are enabled"),
+        (TWO_MEMBERS.replace("eu-west-1", "eu-east-1"), "Choose among us-east-1, us-east-2, "),
         (TWO_MEMBERS.replace('-1"\n', '-1"\nbucket = "same"\n'), "bucket same is named twice"),
         (TWO_MEMBERS + 'bucket = "dots.in.it"\n', 'member 2.bucket = "dots.in.it" is not valid'),
         (TWO_MEMBERS + 'alarms = "one"\n', "member 2.alarms = \"one\" is not a list"),
