@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
+from plane.progress import Failed
+
 MRAP_REGION = "us-west-2"  # serves all control calls of access points but those for routes, which it serves too
 
 
@@ -25,8 +27,15 @@ class Clients:
             self._clients[key] = client
         return self._clients[key]
 
-    def account(self, region):
-        return self("sts", region).get_caller_identity()["Account"]
+    def account(self, config):
+        """The account of the credentials, which must be the one that the configuration names."""
+        found = self("sts", config.control_region).get_caller_identity()["Account"]
+        if config.account not in (None, found):
+            raise Failed(
+                f"the credentials belong to account {found}, the configuration is for {config.account}; nothing was "
+                "changed. Remedy: use that account's credentials (AWS_PROFILE), or correct account in the configuration"
+            )
+        return found
 
     def is_emulated(self, region):
         """Whether CloudFormation is not AWS's: then nothing takes minutes."""

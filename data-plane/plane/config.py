@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAME = r"[a-z0-9][a-z0-9-]{1,28}[a-z0-9]"
+ACCOUNT = r"\d{12}"
 BUCKET = r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
 REGION = r"[a-z]{2}(-[a-z]+)+-\d"
 KEY = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
@@ -71,6 +72,7 @@ class Further:
 @dataclass(frozen=True)
 class Config:
     name: str
+    account: str | None  # None: whatever the credentials belong to
     control_region: str
     automation_stack: str
     topology: str
@@ -113,6 +115,7 @@ def parse(document):
     problems = []
     top = _Table(document, "", problems)
     name = top.text("name", NAME, "3 to 30 lower-case letters, digits and hyphens, no hyphen at its ends")
+    account = top.text("account", ACCOUNT, "an account id of 12 digits, in quotes", None)
     control_region = top.text("control_region", REGION, "a Region such as us-east-2, best one that is no member's")
     automation_stack = top.text("automation_stack", r"[A-Za-z][A-Za-z0-9-]{0,127}", "a stack name", "mrap-sentinel")
     topology = top.choice("topology", ("active-passive", "active-active"), "active-passive")
@@ -141,6 +144,7 @@ def parse(document):
         raise ConfigError(problems)
     return Config(
         name=name,
+        account=account,
         control_region=control_region,
         automation_stack=automation_stack,
         topology=topology,
@@ -224,7 +228,7 @@ def _further(table, kind):
     further = Further(
         bucket=table.text("bucket", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket name"),
         region=table.text("region", REGION, "a Region such as us-east-1"),
-        account=table.text("account", r"\d{12}", "an account id of 12 digits, in quotes"),
+        account=table.text("account", ACCOUNT, "an account id of 12 digits, in quotes"),
         kms_key_arn=table.text("kms_key_arn", KEY, "the ARN of a key", ""),
     )
     table.nothing_else()

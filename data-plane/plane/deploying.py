@@ -22,7 +22,7 @@ class Deployment:
         self._config = config
         self._clients = clients
         self._progress = progress
-        self._plan = Plan(config, clients.account(config.control_region))
+        self._plan = Plan(config, clients.account(config))
         self._stacks = Stacks(clients, progress, self._plan.own_tags())
 
     def run(self):

@@ -70,6 +70,7 @@ def test_example_is_valid_as_it_is_and_with_every_comment_removed():
         (TWO_MEMBERS.replace('"app"', '"App"'), 'name = "App" is not valid'),
         (TWO_MEMBERS.replace('"app"', f'"{"a" * 31}"'), "is not valid: 3 to 30"),
         (TWO_MEMBERS.replace('"us-east-2"', '"Ohio"'), 'control_region = "Ohio" is not valid: a Region'),
+        (_TOP + 'account = "4444"\n' + _MEMBERS, 'account = "4444" is not valid: an account id of 12 digits, in quotes'),
         (_TOP + 'topology = "both"\n' + _MEMBERS, 'topology = "both" is not one of "active-passive", "active-active"'),
         (_TOP + 'canary_prefix = "a/"\n' + _MEMBERS, "without a slash at its ends"),
         (_TOP + 'region = "x"\n' + _MEMBERS, "region is unknown: there are automation_stack, "),
@@ -127,6 +128,19 @@ def test_scripts_end_with_2_before_any_call(build, script):
     plane.configure("name =")
     assert "is not TOML" in getattr(plane, script)(status=2)
     assert "unrecognized arguments: --unknown" in getattr(plane, script)("--unknown", status=2)
+
+
+def test_credentials_of_another_account_are_refused_before_any_change(build):
+    plane = build('account = "444455556666"' + TWO_MEMBERS)
+    for told in (plane.deploy("--dry-run", status=1), plane.deploy(status=1)):
+        assert f"belong to account {plane.account}, the configuration is for 444455556666" in told
+    assert plane.left_over(("us-east-1", "eu-west-1")) == []
+    plane.configure(f'account = "{plane.account}"' + TWO_MEMBERS)
+    plane.deploy()
+    plane.configure('account = "444455556666"' + TWO_MEMBERS)
+    assert "the configuration is for 444455556666" in plane.tear_down("--yes-delete-data", status=1)
+    plane.configure(TWO_MEMBERS)
+    assert "nothing had to be changed" in plane.deploy()
 
 
 def test_templates_are_written_without_any_call(build, tmp_path, monkeypatch):
