@@ -73,7 +73,7 @@ def test_example_is_valid_as_it_is_and_with_every_comment_removed():
         (_TOP + 'account = "4444"\n' + _MEMBERS, 'account = "4444" is not valid: an account id of 12 digits, in quotes'),
         (_TOP + 'topology = "both"\n' + _MEMBERS, 'topology = "both" is not one of "active-passive", "active-active"'),
         (_TOP + 'canary_prefix = "a/"\n' + _MEMBERS, "without a slash at its ends"),
-        (_TOP + 'region = "x"\n' + _MEMBERS, "region is unknown: there are automation_stack, "),
+        (_TOP + 'region = "x"\n' + _MEMBERS, "region is unknown: there are account, automation_stack, "),
         (_TOP + 'member = "x"\n', "member must be written [[member]]"),
         (_TOP + '[[member]]\nregion = "us-east-1"\n', "there are 1 [[member]] tables"),
         (TWO_MEMBERS.replace("eu-west-1", "us-east-1"), "Region us-east-1 is named twice"),
