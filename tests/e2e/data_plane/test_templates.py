@@ -1,5 +1,6 @@
 """The templates: repeated blocks, limits, rules, and that the scripts and the templates want the same."""
 
+import fnmatch
 import json
 from pathlib import Path
 
@@ -145,6 +146,25 @@ def test_roles_may_do_no_more_than_replicate():
     }
 
 
+@pytest.mark.parametrize(
+    ("account", "arn", "delegated"),
+    [
+        (ACCOUNT, f"arn:aws:s3::{ACCOUNT}:accesspoint/mfzwi23gnjvgw.mrap", True),
+        (ACCOUNT, f"arn:aws:s3:us-east-1:{ACCOUNT}:accesspoint/anything", False),
+        ("444455556666", "arn:aws:s3::444455556666:accesspoint/mfzwi23gnjvgw.mrap", False),
+    ],
+    ids=["multi-region", "single-region", "another-account"],
+)
+def test_buckets_delegate_to_multi_region_access_points_of_their_account_only(account, arn, delegated):
+    _, _, resolved = _resolved(TWO_MEMBERS, "us-east-1")
+    statements = resolved.properties("BucketPolicy")["PolicyDocument"]["Statement"]
+    (allowed,) = [statement for statement in statements if statement["Effect"] == "Allow"]
+    assert allowed["Condition"].keys() == {"StringEquals", "StringLike"}
+    exact, like = allowed["Condition"]["StringEquals"], allowed["Condition"]["StringLike"]
+    matches = exact == {"s3:DataAccessPointAccount": account} and fnmatch.fnmatchcase(arn, like["s3:DataAccessPointArn"])
+    assert matches == delegated
+
+
 _MEMBER = {"Name": "app", "BucketName": "app-bucket", "WorkBucketName": "app-work"}
 _OTHER = {"Destination1Bucket": "other", "Destination1Region": "eu-west-1"}
 
@@ -242,6 +262,8 @@ def _resolved(text, region):
 
 def _physical(region):
     return {
+        "Bucket.Arn": f"arn:aws:s3:::app-{ACCOUNT}-{region}",
+        "Bucket": f"app-{ACCOUNT}-{region}",
         "Key.Arn": _key(region),
         "ReplicationRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/app-replication-{region}",
         "ReplicationEventsTopic": f"arn:aws:sns:{region}:{ACCOUNT}:app-replication-events",
