@@ -12,9 +12,9 @@ from plane.progress import Failed
 from plane.stacks import Stacks
 
 
-def deploy(config, clients, progress):
+def deploy(config, clients, progress, unwire):
     """Brings everything about and says what to do next; `progress.changes` counts what was not as it should be."""
-    Deployment(config, clients, progress).run()
+    Deployment(config, clients, progress).run(unwire)
 
 
 class Deployment:
@@ -25,11 +25,18 @@ class Deployment:
         self._plan = Plan(config, clients.account(config))
         self._stacks = Stacks(clients, progress, self._plan.own_tags())
 
-    def run(self):
+    def run(self, unwire):
         progress, config = self._progress, self._config
         progress.say(f"account {self._plan.account}, {len(config.members)} members, home {config.members[0].region}")
-        existing = self._look_around()
+        existing, wired = self._look_around()
         queue = self._queue()
+        if wired and not queue and not unwire:
+            raise Failed(
+                f"{', '.join(wired)} send replication events to an automation, but no stack {config.automation_stack} "
+                f"with a queue is in {config.control_region}; nothing was changed. Either automation_stack or "
+                "control_region is mistyped: correct it in the configuration. Or that stack was deleted: run this "
+                "again with --unwire, which stops the events and the forwarding of alarms"
+            )
 
         progress.step("Buckets, without rules where the others may not exist yet")
         missing = [member for member in config.members if member.region not in existing]
@@ -63,11 +70,14 @@ class Deployment:
         self._say_the_end(arn, keys, queue)
 
     def _look_around(self):
-        """The Regions whose member stack is there; everything that would fail later fails here, before any change."""
+        """The Regions whose member stack is there, and those of them that are wired to an automation.
+
+        Everything that would fail later fails here, before any change.
+        """
         for region, stack in self._plan.stacks():
             self._stacks.check_ours(region, stack)
         self._check_access_point()
-        existing = set()
+        existing, wired = set(), []
         for member in self._config.members:
             stack = self._stacks.working(member.region, self._config.member_stack)
             if stack is None:
@@ -75,6 +85,8 @@ class Deployment:
                 continue
             existing.add(member.region)
             present = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+            if present.get("ReplicationEventsQueueArn"):
+                wired.append(member.region)
             wanted = self._plan.first_pass(member).parameters
             for fixed in ("Name", "BucketName", "WorkBucketName", "Encryption"):
                 if present.get(fixed) != wanted[fixed]:
@@ -83,7 +95,7 @@ class Deployment:
                         f"{wanted[fixed]}: that cannot be changed. Restore it in the configuration, or build a new "
                         "data plane under another name beside this one"
                     )
-        return existing
+        return existing, wired
 
     def _check_access_point(self):
         stack = self._stacks.working(MRAP_REGION, self._config.access_point_stack)

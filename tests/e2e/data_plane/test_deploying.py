@@ -209,8 +209,21 @@ def test_wiring_follows_the_automation(build):
     assert plane.client("events", AWAY).list_rules()["Rules"] == []  # it named no alarms
     assert "nothing had to be changed" in plane.deploy()
 
+    for wrong in (
+        members.replace('name = "app"', 'name = "app"\nautomation_stack = "mrap-sentinal"'),
+        members.replace('control_region = "us-east-2"', 'control_region = "us-west-2"'),
+    ):
+        plane.configure(wrong)
+        for told in (plane.deploy("--dry-run", status=1), plane.deploy(status=1)):
+            assert "us-east-1, eu-west-1 send replication events" in told
+            assert "is mistyped" in told and "run this again with --unwire" in told
+    plane.configure(members)
+    assert "nothing had to be changed" in plane.deploy()
+
     plane.client("cloudformation", CONTROL_REGION).delete_stack(StackName="mrap-sentinel")
-    plane.deploy()
+    assert "no stack mrap-sentinel with a queue is in us-east-2" in plane.deploy(status=1)
+    assert len(plane.client("sns", HOME).list_subscriptions()["Subscriptions"]) == 1
+    plane.deploy("--unwire")
     assert plane.client("sns", HOME).list_subscriptions()["Subscriptions"] == []
     assert plane.client("events", HOME).list_rules()["Rules"] == []
 
