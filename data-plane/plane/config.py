@@ -10,6 +10,7 @@ ACCOUNT = r"\d{12}"
 BUCKET = r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
 REGION = r"[a-z]{2}(-[a-z]+)+-\d"
 KEY = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
+EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
 BOUNDARY = r"arn:aws[a-z-]*:iam::(aws|\d{12}):policy/.+"
 CANARY_PREFIX = r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*"
 ALARM = r'[^,?*"\\\n]{1,200}'  # what the automation's parameter TriggerAlarms accepts, and SAM passes on
@@ -77,6 +78,7 @@ class Config:
     automation_stack: str
     topology: str
     canary_prefix: str
+    notification_email: str
     permissions_boundary_arn: str
     members: tuple[Member, ...]  # home first
     replication: Replication
@@ -122,6 +124,7 @@ def parse(document):
     canary_prefix = top.text(
         "canary_prefix", CANARY_PREFIX, "a key prefix without a slash at its ends", ".mrap-sentinel"
     )
+    email = top.text("notification_email", EMAIL, "one e-mail address", "")
     boundary = top.text("permissions_boundary_arn", BOUNDARY, "the ARN of an IAM policy", "")
     members = tuple(_member(table) for table in top.tables("member"))
     replication = _replication(top.table("replication"))
@@ -149,6 +152,7 @@ def parse(document):
         automation_stack=automation_stack,
         topology=topology,
         canary_prefix=canary_prefix,
+        notification_email=email,
         permissions_boundary_arn=boundary,
         members=members,
         replication=replication,

@@ -79,6 +79,7 @@ class Plan:
             "CanaryPrefix": self.config.canary_prefix,
             "ReplicationEventTopicArns": ",".join(self.events_topic(member) for member in members),
             "MemberKmsKeyArns": ",".join(keys[member.region] for member in members) if keys else "",
+            "NotificationEmail": self.config.notification_email,
             # Without it the control Region drops what the members forward.
             "TriggerAlarms": ",".join(dict.fromkeys(alarm for member in members for alarm in member.alarms)),
         }
@@ -181,6 +182,7 @@ class Plan:
             "FurtherAccount": "",
             "FurtherKmsKeyArn": "",
             "ReplicationEventsQueueArn": "",
+            "NotificationEmail": config.notification_email,
             "ControlRegion": "",
             "ForwardedAlarms": "",
             "ForwardedStates": ",".join(config.forwarded_states),

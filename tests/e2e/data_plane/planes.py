@@ -197,6 +197,8 @@ class Plane:
             found += self.client("sqs", region).list_queues().get("QueueUrls", [])
             found += [rule["Name"] for rule in self.client("events", region).list_rules()["Rules"]]
             found += [group["logGroupName"] for group in self.client("logs", region).describe_log_groups()["logGroups"]]
+            alarms = self.client("cloudwatch", region).describe_alarms()["MetricAlarms"]
+            found += [alarm["AlarmName"] for alarm in alarms]
             kms = self.client("kms", region)
             aliases = [alias["AliasName"] for alias in kms.list_aliases()["Aliases"]]
             found += [alias for alias in aliases if not alias.startswith("alias/aws/")]

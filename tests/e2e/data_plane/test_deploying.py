@@ -187,11 +187,7 @@ def test_wiring_follows_the_automation(build):
     assert "nothing is wired" in plane.deploy()
     assert plane.client("events", HOME).list_rules()["Rules"] == []
 
-    automation = {
-        "Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "replication-events"}}},
-        "Outputs": {"ReplicationEventsQueueArn": {"Value": {"Fn::GetAtt": ["Queue", "Arn"]}}},
-    }
-    assert plane.make_stack(CONTROL_REGION, "mrap-sentinel", json.dumps(automation)) == "CREATE_COMPLETE"
+    _make_automation(plane)
     told = plane.deploy("--dry-run")
     assert told.count("ReplicationEventsQueueArn") == 2 and "2 changes would be made" in told
     plane.deploy()
@@ -226,6 +222,31 @@ def test_wiring_follows_the_automation(build):
     plane.deploy("--unwire")
     assert plane.client("sns", HOME).list_subscriptions()["Subscriptions"] == []
     assert plane.client("events", HOME).list_rules()["Rules"] == []
+
+
+def test_people_are_told_of_events_that_do_not_arrive(build):
+    plane = build('notification_email = "oncall@example.com"' + TWO_MEMBERS)
+    _make_automation(plane)
+    plane.deploy()
+    topic = f"arn:aws:sns:{AWAY}:{plane.account}:app-alarms"
+    sns, sqs = plane.client("sns", AWAY), plane.client("sqs", AWAY)
+    subscriptions = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert [(each["Protocol"], each["Endpoint"]) for each in subscriptions] == [("email", "oncall@example.com")]
+
+    inbox = sqs.create_queue(QueueName="inbox")["QueueUrl"]
+    inbox_arn = f"arn:aws:sqs:{AWAY}:{plane.account}:inbox"
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=inbox_arn, Attributes={"RawMessageDelivery": "true"})
+    _measure_undelivered(plane, 1)
+    alarm = _next_alarm(sqs, inbox)
+    assert (alarm["AlarmName"], alarm["NewStateValue"]) == ("app-undelivered-events", "ALARM")
+    assert f"{CONTROL_REGION}:{plane.account}:replication-events" in alarm["AlarmDescription"]
+
+    plane.client("cloudformation", CONTROL_REGION).delete_stack(StackName="mrap-sentinel")
+    plane.deploy("--unwire")
+    assert plane.client("cloudwatch", AWAY).describe_alarms()["MetricAlarms"] == []
+    sqs.delete_queue(QueueUrl=inbox)
+    plane.tear_down()
+    assert plane.left_over(BOTH) == []
 
 
 def test_dial_and_policy_of_others_are_left_alone(build):
@@ -313,6 +334,36 @@ def test_members_of_an_access_point_are_fixed(build):
     plane.configure(TWO_MEMBERS + '[[member]]\nregion = "ap-southeast-2"\n')
     assert "can never be changed" in plane.deploy(status=1)
     assert plane.stack("ap-southeast-2", "app-member") is None
+
+
+def _make_automation(plane):
+    """What the members need of the automation's stack: a queue."""
+    automation = {
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "replication-events"}}},
+        "Outputs": {"ReplicationEventsQueueArn": {"Value": {"Fn::GetAtt": ["Queue", "Arn"]}}},
+    }
+    assert plane.make_stack(CONTROL_REGION, "mrap-sentinel", json.dumps(automation)) == "CREATE_COMPLETE"
+
+
+def _measure_undelivered(plane, messages):
+    """MiniStack measures no queues, so the figure is put as SQS would."""
+    plane.client("cloudwatch", AWAY).put_metric_data(
+        Namespace="AWS/SQS",
+        MetricData=[
+            {
+                "MetricName": "ApproximateNumberOfMessagesVisible",
+                "Dimensions": [{"Name": "QueueName", "Value": "app-undelivered-events"}],
+                "Value": messages,
+            }
+        ],
+    )
+
+
+def _next_alarm(sqs, inbox):
+    for _ in range(10):
+        for message in sqs.receive_message(QueueUrl=inbox, WaitTimeSeconds=2).get("Messages", []):
+            return json.loads(message["Body"])
+    raise AssertionError("no alarm arrived")
 
 
 def _check_policy(plane):

@@ -28,7 +28,7 @@ def _read_by_sam(told):
 
 @pytest.mark.parametrize("encryption", ["sse-s3", "kms"])
 def test_nothing_is_empty(build, encryption):
-    plane = build(TWO_MEMBERS + f'[encryption]\nkind = "{encryption}"\n')
+    plane = build(f'notification_email = "oncall@example.com"{TWO_MEMBERS}[encryption]\nkind = "{encryption}"\n')
     stack, region, parameters = _read_by_sam(plane.deploy())
     assert (stack, region) == ("mrap-sentinel", "us-east-2")
     topics = [f"arn:aws:sns:{region}:{plane.account}:app-replication-events" for region in (HOME, AWAY)]
@@ -39,6 +39,7 @@ def test_nothing_is_empty(build, encryption):
         "Topology": "active-passive",
         "CanaryPrefix": ".mrap-sentinel",
         "ReplicationEventTopicArns": ",".join(topics),
+        "NotificationEmail": "oncall@example.com",
     }
     assert keys == "none" if encryption == "sse-s3" else keys.count(":key/") == 2
 

@@ -48,7 +48,7 @@ def test_files_are_the_templates_of_a_pair(file, rendered):
 def test_sizes_stay_within_the_limits():
     from plane import templates
 
-    assert len(templates.member(6)) <= MOST_BYTES  # sent with the call; from eight members on it is fetched
+    assert len(templates.member(5)) <= MOST_BYTES  # sent with the call; from seven members on it is fetched
     assert len(templates.member(16)) <= MOST_FETCHED_BYTES
     assert len(templates.access_point(17)) <= MOST_BYTES
     config, _, resolved = _resolved(SEVENTEEN.read_text(), "us-east-1")
@@ -114,7 +114,8 @@ def test_the_first_pass_makes_a_bucket_without_rules():
         cloudformation.parse(templates.member(1)), wanted.parameters, "us-east-1", ACCOUNT, _physical("us-east-1")
     )
     assert "ReplicationConfiguration" not in resolved.properties("Bucket")
-    for wired in ("ReplicationEventsSubscription", "UndeliveredEventsQueue", "AlarmForwarding", "AlarmForwardingRole"):
+    events = ("ReplicationEventsSubscription", "UndeliveredEventsQueue", "UndeliveredEventsAlarm", "AlarmsTopic")
+    for wired in (*events, "AlarmForwarding", "AlarmForwardingRole"):
         assert not resolved.exists(wired)
 
 
