@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import re
 import time
 import urllib.request
 from dataclasses import dataclass, field
@@ -11,11 +10,11 @@ from typing import Any
 
 import boto3
 import botocore.session
-from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.model import OperationModel
 from botocore.response import StreamingBody
 
+import clients
 import world
 
 
@@ -72,30 +71,18 @@ class Aws:
         return world.mrap_arn(self.alias)
 
     def client(self, service, region):
-        """boto3's client of a Region; it tries once, by path, and needs no name to resolve.
+        """boto3's client of a Region.
 
         `service/protocol` chooses one of the protocols of the service's model.
         """
         key = (service, region)
         if key not in self._clients:
             name, _, protocol = service.partition("/")
-            client = _session(protocol).client(
-                name,
-                region_name=region,
-                endpoint_url=self.url,
-                aws_access_key_id=world.ACCOUNT,
-                aws_secret_access_key="any",
-                config=Config(
-                    retries={"total_max_attempts": 1},
-                    s3={"addressing_style": "path"},
-                    parameter_validation=False,
-                    connect_timeout=5,
-                    read_timeout=20,
-                ),
+            session = _session(protocol)
+            client = clients.client(
+                name, region, self.url, world.ACCOUNT, session=session, parameter_validation=False
             )
-            events = client.meta.events
-            events.register("before-sign.s3-control", self._without_account_in_host)
-            events.register("response-received", self._receive)
+            client.meta.events.register("response-received", self._receive)
             self._clients[key] = client
         return self._clients[key]
 
@@ -170,7 +157,3 @@ class Aws:
     def _receive(self, response_dict, parsed_response, **_):
         if response_dict is not None:
             self._received.append((response_dict, parsed_response))
-
-    @staticmethod
-    def _without_account_in_host(request, **_):
-        request.url = re.sub(r"//\d{12}\.", "//", request.url, count=1)

@@ -99,6 +99,7 @@ def start_ministack(log, account, environment=None):
         raise FileNotFoundError("no MiniStack beside this Python. Remedy: `make e2e` installs it into .venv")
     port = _free_port()
     environment = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",  # inherited by the functions
         **(environment or {}),
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",

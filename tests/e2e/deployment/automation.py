@@ -1,16 +1,12 @@
 """The automation as its users have it: deployed with SAM, asked with the AWS CLI, heard through SNS."""
 
 import json
-import os
-import shutil
 import time
-from pathlib import Path
 
-import processes
+import sam
 from cloud import ACCOUNT
+from sam import STACK
 
-STACK = "mrap-sentinel"
-BUILT = Path(os.environ.get("SAM_BUILD_DIR", processes.REPOSITORY / ".aws-sam" / "build"))
 SECOND_TOPIC_REGION = "us-west-1"
 # Fast enough for a test, or out of its way.
 PACE = {
@@ -22,21 +18,6 @@ PACE = {
     "ProbeTimeoutMillis": 1000,
 }
 PATIENCE_SECONDS = 20
-
-
-def built_template():
-    """What `sam build` left; an error that says how to get it if there is none."""
-    template = BUILT / "template.yaml"
-    if not template.is_file():
-        raise FileNotFoundError(f"no built template at {template}. Remedy: `sam build`, which `make e2e` runs first")
-    return template
-
-
-def sam_program():
-    found = shutil.which("sam", path=processes.REPOSITORY / ".venv-sam" / "bin") or shutil.which("sam")
-    if found is None:
-        raise FileNotFoundError("no SAM CLI. Remedy: `make e2e` installs it into .venv-sam")
-    return found
 
 
 def until(what, found, seconds=PATIENCE_SECONDS):
@@ -63,27 +44,19 @@ class Automation:
     # --- deploying -------------------------------------------------------------------------------
 
     def deploy(self, mode, **changed):
-        """`sam deploy`; parameters once changed stay so. What it said."""
+        """The command that `data-plane/deploy` printed, and what the tests need; parameters once changed stay so."""
         self._changed |= changed
         parameters = {
-            **self._plane.parameters,
             **PACE,
             "Mode": mode,
-            "Architecture": "x86_64" if os.uname().machine == "x86_64" else "arm64",
+            "Architecture": sam.ARCHITECTURE,
             "SecondTopicArn": self._second_topic,
             "TriggerAlarms": "checkout-*",
             **self._changed,
         }
-        done = self._cloud.run(
-            [
-                *(sam_program(), "deploy", "--template-file", built_template()),
-                *("--config-file", processes.REPOSITORY / "samconfig.toml", "--no-confirm-changeset"),
-                # An empty value is the default; SAM refuses to be told.
-                *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items() if value != "")),
-            ],
-        )
+        said = sam.deploy(self._plane.command, parameters, self._cloud.environment, self._cloud.commands_log)
         self._mode = mode
-        return done.stdout + done.stderr
+        return said
 
     def in_mode(self, mode):
         """Deployed with this mode; nothing to do if it is already."""
@@ -133,7 +106,7 @@ class Automation:
             command = command.replace(word, value)
         # PyPI has version 1 of the AWS CLI, which never takes a payload for base64 and knows no such option.
         command = command.replace(" --cli-binary-format raw-in-base64-out", "")
-        return json.JSONDecoder().raw_decode(self._cloud.run(command, shell=True).stdout)[0]
+        return json.JSONDecoder().raw_decode(self._cloud.run(command).stdout)[0]
 
     # --- looking ---------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The data plane that the automation watches: made by `data-plane/deploy`, as its users do."""
 
 import re
+import shlex
 from pathlib import Path
 
 import processes
@@ -21,12 +22,14 @@ class Plane:
             f'name = "{NAME}"\ncontrol_region = "{CONTROL_REGION}"\n'
             + "".join(f'[[member]]\nregion = "{region}"\n' for region in regions)
         )
-        self.parameters = {}
+        self.command, self.parameters = None, {}
 
     def deploy(self):
-        """Runs the script; again once the automation is there, which it then wires up."""
+        """Runs the script; again once the automation is there, which it then wires up. Ends with a command for SAM."""
         said = self._cloud.run([processes.REPOSITORY / "data-plane" / "deploy", self._config]).stdout
-        self.parameters = dict(re.findall(r'^ {4}(\w+)="(.*)"', said, re.MULTILINE))
+        [self.command] = re.findall(r"^sam deploy (?:.*\\\n)*.*$", said, re.MULTILINE)
+        words = shlex.split(self.command.replace("\\\n", ""))
+        self.parameters = dict(word.split("=", 1) for word in words[words.index("--parameter-overrides") + 1 :])
         return said
 
     @property

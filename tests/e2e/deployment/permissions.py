@@ -65,7 +65,7 @@ def used(request):
         case "sns" if request.operation == "Publish":
             return {Permission("sns:Publish", request.form["TopicArn"][0])}
         case "monitoring" if request.operation == "DescribeAlarms":
-            return {Permission("cloudwatch:DescribeAlarms", f"arn:aws:cloudwatch:{request.region}:{ACCOUNT}:alarm:*")}
+            return {Permission("cloudwatch:DescribeAlarms", f"arn:aws:cloudwatch:{request.regions}:{ACCOUNT}:alarm:*")}
         case "monitoring" if request.operation in ("ListMetrics", "GetMetricData"):
             return {Permission(f"cloudwatch:{request.operation}", "*")}
     raise AssertionError(f"which permission does this need? {request}")

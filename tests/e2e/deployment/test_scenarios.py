@@ -112,7 +112,7 @@ def test_the_templates_own_alarm_moves_the_dial(cloud, plane, acting, away, subs
     """From the metric over alarm, AlarmTopic and function to the routes."""
     topic = acting.outputs["AlarmTopicArn"]
     mailbox = subscribed(topic)
-    name = f"mrap-sentinel-{plane.alias.removesuffix('.mrap')}-{plane.home}"
+    name = f"mrap-sentinel-{plane.alias.removesuffix('.mrap')}-{plane.home}-{plane.bucket(plane.home)}"
     dimensions = [{"Name": "Mrap", "Value": plane.alias}, {"Name": "Region", "Value": plane.home}]
     with cloud.proxy.down(plane.bucket(plane.home)):
         cloud.client("cloudwatch").put_metric_data(

@@ -1,7 +1,7 @@
 """Deploying again: what changes, what does not, and the way back. Under IAM only, as IAM plays no part in it."""
 
 import pytest
-from automation import STACK
+from sam import STACK
 
 pytestmark = pytest.mark.parametrize("cloud", ["enforced"], indirect=True, scope="session")
 

@@ -2,12 +2,12 @@
 
 import json
 
-import boto3
+import clients
 import permissions
 import pytest
-from automation import STACK
 from botocore.exceptions import ClientError
 from cloud import CONTROL_REGION
+from sam import STACK
 
 pytestmark = pytest.mark.parametrize("cloud", ["enforced"], indirect=True, scope="session")
 
@@ -34,12 +34,10 @@ def test_iam_is_enforced(cloud, stack):
         if policy:
             iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps(policy))
         key = iam.create_access_key(UserName=name)["AccessKey"]
-        return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+        return {"key": key["AccessKeyId"], "secret": key["SecretAccessKey"]}
 
     def read(who, url):
-        client = boto3.Session().client(
-            "s3", region_name=CONTROL_REGION, endpoint_url=url, verify=str(cloud.proxy.authority), **who
-        )
+        client = clients.client("s3", CONTROL_REGION, url, verify=str(cloud.proxy.authority), **who)
         try:
             client.get_object(Bucket=bucket, Key="state.json")
         except ClientError as error:
@@ -51,7 +49,7 @@ def test_iam_is_enforced(cloud, stack):
     assert read(user("nobody"), cloud.proxy.url) == "AccessDenied"
     assert read(reader, cloud.proxy.url) == "allowed"
     assert read(reader, cloud.server.url) == "AccessDenied", "the bucket's policy demands TLS"
-    assert read({**reader, "aws_secret_access_key": "wrong"}, cloud.proxy.url) == "SignatureDoesNotMatch"
+    assert read({**reader, "secret": "wrong"}, cloud.proxy.url) == "SignatureDoesNotMatch"
 
 
 def test_nothing_was_refused(cloud, stack):
@@ -59,7 +57,7 @@ def test_nothing_was_refused(cloud, stack):
     asked = of_functions(cloud)
     assert len(asked) > 100
     refused = [each for each in asked if each.status in (401, 403)]
-    assert not refused, {f"{each.method} {each.path} {each.operation} {each.region}" for each in refused}
+    assert not refused, [*map(str, refused)]
 
 
 def test_nothing_is_allowed_that_is_never_used(cloud, stack, request):

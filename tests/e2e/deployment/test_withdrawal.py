@@ -1,9 +1,10 @@
 """Taking the automation away again. Last, as nothing is left to be tried afterwards."""
 
 import pytest
-from automation import STACK, sam_program
 from botocore.exceptions import ClientError
 from cloud import CONTROL_REGION
+from sam import STACK
+from sam import program as sam_program
 
 pytestmark = pytest.mark.parametrize("cloud", ["enforced"], indirect=True, scope="session")
 

@@ -34,5 +34,5 @@ def test_the_commands_of_the_page_work_as_written(aws, gateway, environment, tmp
     [topic] = s3.get_bucket_notification_configuration(Bucket=world.HOME)["TopicConfigurations"]
     assert topic["TopicArn"] == f"arn:aws:sns:{world.HOME_REGION}:{world.ACCOUNT}:app-replication-events"
     assert topic["Events"] == ["s3:Replication:*"]
-    assert all(seen.host.endswith(".amazonaws.com") for seen in gateway.seen)
+    assert all(seen.host.endswith(".amazonaws.com") for seen in gateway.requests)
 

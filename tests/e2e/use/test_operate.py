@@ -1,20 +1,18 @@
 """The commands of docs/operate.md run as written, against the real function deployed from template.yaml."""
 
-import io
 import json
 import os
-import zipfile
 from pathlib import Path
 
 import pytest
 
 import page
 import processes
+import sam
 import world
 from gateway import Gateway
 
 PAGE = processes.REPOSITORY / "docs" / "operate.md"
-STACK, CODE_BUCKET = "mrap-sentinel", "function-code"
 # Version 1 of the CLI, which the tests have, never takes a payload for base64 and does not know the option.
 _AWS_CLI_2 = """#!/bin/bash
 arguments=()
@@ -28,15 +26,12 @@ exec "{aws}" "${{arguments[@]}}"
 
 @pytest.fixture(scope="module")
 def cloud(start_ministack):
-    """The stack of template.yaml over the members of the other tests."""
-    aws = start_ministack("operate", {})
-    _deploy(aws)
-    return aws
+    return start_ministack("operate", {})
 
 
 @pytest.fixture(scope="module")
 def operator(cloud, tmp_path_factory):
-    """The environment of an operator's shell."""
+    """The environment of an operator's shell; the stack is deployed over the members of the other tests."""
     folder = tmp_path_factory.mktemp("operator")
     gateway = Gateway(cloud.port, folder)
     tools = Path(os.environ.get("VIRTUAL_ENV", processes.REPOSITORY / ".venv")) / "bin"
@@ -44,7 +39,7 @@ def operator(cloud, tmp_path_factory):
     shim.write_text(_AWS_CLI_2.format(aws=tools / "aws"))
     shim.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    yield {
+    environment = {
         **kept,
         **gateway.environment,
         "PATH": f"{folder}{os.pathsep}{tools}{os.pathsep}{kept['PATH']}",
@@ -52,6 +47,13 @@ def operator(cloud, tmp_path_factory):
         "AWS_ACCESS_KEY_ID": world.ACCOUNT,
         "AWS_SECRET_ACCESS_KEY": "any",
     }
+    parameters = {
+        "MrapArn": cloud.mrap_arn,
+        "Members": f"{world.HOME}@{world.HOME_REGION},{world.AWAY}@{world.AWAY_REGION}",
+        "Architecture": sam.ARCHITECTURE,
+    }
+    sam.deploy("sam deploy --parameter-overrides", parameters, environment, folder / "commands.log")
+    yield environment
     gateway.stop()
 
 
@@ -159,43 +161,3 @@ def _answers(text):
         found.append(document)
         text = text[start + end :]
     return found
-
-
-def _built():
-    """The function's binary; an error that says how to build it if there is none."""
-    folder = Path(os.environ.get("SAM_BUILD_DIR", processes.REPOSITORY / ".aws-sam" / "build"))
-    candidates = [folder / "FailoverFunction/bootstrap", processes.REPOSITORY / "target/lambda/failover/bootstrap"]
-    for candidate in filter(Path.is_file, candidates):
-        return candidate
-    raise FileNotFoundError(f"none of {candidates}. Remedy: `cargo lambda build --release -p failover`")
-
-
-def _deploy(aws):
-    """The stack of template.yaml, with the code in a bucket as `sam package` would leave it."""
-    code = io.BytesIO()
-    binary = _built()
-    with zipfile.ZipFile(code, "w") as archive:
-        info = zipfile.ZipInfo("bootstrap")
-        info.external_attr = 0o755 << 16
-        archive.writestr(info, binary.read_bytes())
-    s3 = aws.client("s3", world.CONTROL_REGION)
-    s3.create_bucket(Bucket=CODE_BUCKET, CreateBucketConfiguration={"LocationConstraint": world.CONTROL_REGION})
-    s3.put_object(Bucket=CODE_BUCKET, Key="code.zip", Body=code.getvalue())
-    template = (processes.REPOSITORY / "template.yaml").read_text()
-    parameters = {
-        "MrapArn": aws.mrap_arn,
-        "Members": f"{world.HOME}@{world.HOME_REGION},{world.AWAY}@{world.AWAY_REGION}",
-        "Architecture": "x86_64" if os.uname().machine == "x86_64" else "arm64",
-    }
-    cloudformation = aws.client("cloudformation", world.CONTROL_REGION)
-    cloudformation.create_stack(
-        StackName=STACK,
-        TemplateBody=template.replace("CodeUri: functions/failover", f"CodeUri: s3://{CODE_BUCKET}/code.zip").replace(
-            "MRAP_ARN: !Ref MrapArn", f"MRAP_ARN: !Ref MrapArn\n          AWS_ENDPOINT_URL: {aws.url}"
-        ),
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-    )
-    waiter = cloudformation.get_waiter("stack_create_complete")
-    waiter.wait(StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-
