@@ -162,8 +162,8 @@ def test_buckets_delegate_to_multi_region_access_points_of_their_account_only(ac
     (allowed,) = [statement for statement in statements if statement["Effect"] == "Allow"]
     assert allowed["Condition"].keys() == {"StringEquals", "StringLike"}
     exact, like = allowed["Condition"]["StringEquals"], allowed["Condition"]["StringLike"]
-    matches = exact == {"s3:DataAccessPointAccount": account} and fnmatch.fnmatchcase(arn, like["s3:DataAccessPointArn"])
-    assert matches == delegated
+    same_account = exact == {"s3:DataAccessPointAccount": account}
+    assert (same_account and fnmatch.fnmatchcase(arn, like["s3:DataAccessPointArn"])) == delegated
 
 
 _MEMBER = {"Name": "app", "BucketName": "app-bucket", "WorkBucketName": "app-work"}
