@@ -70,7 +70,7 @@ def test_example_is_valid_as_it_is_and_with_every_comment_removed():
         (TWO_MEMBERS.replace('"app"', '"App"'), 'name = "App" is not valid'),
         (TWO_MEMBERS.replace('"app"', f'"{"a" * 31}"'), "is not valid: 3 to 30"),
         (TWO_MEMBERS.replace('"us-east-2"', '"Ohio"'), 'control_region = "Ohio" is not valid: a Region'),
-        (_TOP + 'account = "4444"\n' + _MEMBERS, 'account = "4444" is not valid: an account id of 12 digits, in quotes'),
+        (_TOP + 'account = "4444"\n' + _MEMBERS, 'account = "4444" is not valid: an account id of 12 digits'),
         (_TOP + 'notification_email = "me"\n' + _MEMBERS, 'notification_email = "me" is not valid: one e-mail'),
         (_TOP + 'topology = "both"\n' + _MEMBERS, 'topology = "both" is not one of "active-passive", "active-active"'),
         (_TOP + 'canary_prefix = "a/"\n' + _MEMBERS, "without a slash at its ends"),
