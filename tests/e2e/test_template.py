@@ -13,11 +13,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 import world
+from processed import Processed
 from processes import REPOSITORY
 
 REGION = "us-west-1"  # nobody else's in these tests
 CODE_BUCKET = "template-code"
 ALIAS = "mfzwi23gnjvgw"
+KEY = f"arn:aws:kms:{REGION}:{world.ACCOUNT}:key/{'1' * 36}"
 MRAP = f"arn:aws:s3::{world.ACCOUNT}:accesspoint/{ALIAS}.mrap"
 REGIONS = (
     "us-east-1 us-east-2 us-west-1 us-west-2 ca-central-1 sa-east-1 eu-west-1 eu-west-2 eu-west-3 eu-central-1 "
@@ -76,20 +78,24 @@ def parameters(members=TWO, **more):
 class Stack(dict):
     """Physical ids by logical id."""
 
-    def __init__(self, name, processed, summaries):
+    def __init__(self, name, processed, given, summaries):
         super().__init__({one["LogicalResourceId"]: one["PhysicalResourceId"] for one in summaries})
         self._types = {one["LogicalResourceId"]: one["ResourceType"] for one in summaries}
         self.name = name
         self.parameters = processed["Parameters"]
-        self._resources = processed["Resources"]
+        self._processed, self._given = processed, given
 
     def of_type(self, kind):
         """The physical ids of all resources of a type."""
         return {logical: self[logical] for logical, found in self._types.items() if found == kind}
 
+    def resolved(self, **changed):
+        """The processed template for the parameters given, for what MiniStack does not put into practice."""
+        return Processed(self._processed, {**self._given, **changed})
+
     def properties(self, logical):
-        """What the processed template says, for what MiniStack does not put into practice."""
-        return self._resources[logical]["Properties"]
+        """What the processed template says, unresolved."""
+        return self._processed["Resources"][logical]["Properties"]
 
 
 @contextlib.contextmanager
@@ -103,7 +109,9 @@ def deployed(cloud, **given):
         cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=QUICK)
         pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
         processed = cloudformation.get_template(StackName=name, TemplateStage="Processed")["TemplateBody"]
-        yield Stack(name, processed, [one for page in pages for one in page["StackResourceSummaries"]])
+        parameters_given = {one["ParameterKey"]: one["ParameterValue"] for one in arguments["Parameters"]}
+        summaries = [one for page in pages for one in page["StackResourceSummaries"]]
+        yield Stack(name, processed, parameters_given, summaries)
     finally:
         cloudformation.delete_stack(StackName=name)
 
@@ -119,8 +127,7 @@ def small(cloud):
 def large(cloud):
     """As many members as an access point has, with the longest names, and keys for all of them."""
     keys = ",".join(f"arn:aws:kms:{region}:{world.ACCOUNT}:key/{'0' * 36}" for region in REGIONS)
-    key = f"arn:aws:kms:{REGION}:{world.ACCOUNT}:key/{'1' * 36}"
-    with deployed(cloud, members=SEVENTEEN, MemberKmsKeyArns=keys, KmsKeyArn=key, Tracing="Active") as stack:
+    with deployed(cloud, members=SEVENTEEN, MemberKmsKeyArns=keys, KmsKeyArn=KEY, Tracing="Active") as stack:
         yield stack
 
 
@@ -227,12 +234,24 @@ def test_without_keys_nobody_may_use_one(cloud, small):
     assert "kms:" not in text and "xray:" not in text
 
 
-def test_keys_are_used_where_given(cloud, large):
+def test_keys_of_the_members_are_allowed_where_given(cloud, large):
     found = policies(cloud, large["FailoverRole"])
     assert len(as_list(found["member-keys"]["Statement"])[0]["Resource"]) == len(SEVENTEEN)
-    for kind in ("AWS::SNS::Topic", "AWS::SQS::Queue"):
-        for logical in large.of_type(kind):
-            assert "HasKey" in json.dumps(large.properties(logical)["KmsMasterKeyId"]), logical
+
+
+@pytest.mark.parametrize(("stack", "key"), [("small", None), ("large", KEY)])
+def test_state_and_messages_are_encrypted_with_the_key_where_given(stack, key, request):
+    resolved = request.getfixturevalue(stack).resolved()
+    topics, queues = resolved.of_type("AWS::SNS::Topic"), resolved.of_type("AWS::SQS::Queue")
+    assert (len(topics), len(queues)) == (2, 3)
+    for name, properties in {**topics, **queues}.items():
+        assert properties.get("KmsMasterKeyId") == key, name
+    for name, properties in queues.items():
+        assert properties.get("SqsManagedSseEnabled", False) == (key is None), name
+    [rule] = resolved.properties("StateBucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    algorithm = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key} if key else {"SSEAlgorithm": "AES256"}
+    assert rule["ServerSideEncryptionByDefault"] == algorithm
+    assert rule.get("BucketKeyEnabled", False) == (key is not None)
 
 
 def test_only_the_members_topics_may_send_replication_events(cloud):
@@ -385,9 +404,11 @@ def test_a_changed_parameter_reaches_the_alias(cloud):
             before = after
 
 
-def test_concurrency_is_reserved_unless_told_otherwise(small):
-    reserved = small.properties("FailoverFunction")["ReservedConcurrentExecutions"]
-    assert reserved == {"Fn::If": ["ReservesConcurrency", {"Ref": "FailoverReservedConcurrency"}, {"Ref": "AWS::NoValue"}]}
+@pytest.mark.parametrize(("asked", "reserved"), [(None, "5"), (7, "7"), (0, None)])
+def test_concurrency_is_reserved_unless_told_otherwise(small, asked, reserved):
+    given = {} if asked is None else {"FailoverReservedConcurrency": asked}
+    function = small.resolved(**given).properties("FailoverFunction")
+    assert function.get("ReservedConcurrentExecutions") == reserved
 
 
 # --- what is refused -------------------------------------------------------------------------------
