@@ -1,11 +1,11 @@
 """Alarms in the shapes in which AWS delivers them, about a bucket whose requests fail."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cloud import ACCOUNT, CONTROL_REGION
 
-METRIC_ALARM, COMPOSITE_ALARM = "checkout-5xx", "checkout-outage"
+METRIC_ALARM, SLOW_ALARM, COMPOSITE_ALARM = "checkout-5xx", "checkout-slow", "checkout-outage"
 
 
 def arn(alarm):
@@ -34,18 +34,18 @@ def event(bucket, **detail):
     }
 
 
-def action(bucket):
-    """With what an alarm calls its Lambda action."""
+def action(bucket, alarm=METRIC_ALARM, age=0):
+    """With what an alarm calls its Lambda action; it went off `age` seconds ago."""
     return {
         "source": "aws.cloudwatch",
-        "alarmArn": arn(METRIC_ALARM),
+        "alarmArn": arn(alarm),
         "accountId": ACCOUNT,
         "time": _now(),
         "region": CONTROL_REGION,
         "alarmData": {
-            "alarmName": METRIC_ALARM,
-            "state": _state(),
-            "previousState": {"value": "OK", "timestamp": _now()},
+            "alarmName": alarm,
+            "state": _state(age),
+            "previousState": {"value": "OK", "timestamp": _now(age)},
             "configuration": _configuration(bucket),
         },
     }
@@ -75,8 +75,8 @@ def composite_message():
     )
 
 
-def _state():
-    return {"value": "ALARM", "reason": "Threshold Crossed: 1 datapoint was greater than 0.5.", "timestamp": _now()}
+def _state(age=0):
+    return {"value": "ALARM", "reason": "Threshold Crossed: 1 datapoint was greater than 0.5.", "timestamp": _now(age)}
 
 
 def _configuration(bucket):
@@ -92,6 +92,7 @@ def _configuration(bucket):
     }
 
 
-def _now():
+def _now(age=0):
     """CloudWatch's own spelling: milliseconds, and an offset without a colon."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{datetime.now(UTC).microsecond // 1000:03}+0000"
+    when = datetime.now(UTC) - timedelta(seconds=age)
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "+0000")

@@ -43,7 +43,7 @@ def main():
 
 
 def measure(cloud, plane, automation):
-    home, alarms = plane.bucket(plane.home), Alarms(cloud, plane.bucket(plane.home))
+    home, alarms = plane.bucket(plane.home), Alarms(cloud, plane)
     print(f"{'':44}{'peak RSS':>10}{'CPU':>9}{'took':>9}")
     step(cloud, "cold start and a tick", lambda: automation.command("tick"))
     step(cloud, "a tick", lambda: automation.command("tick"))

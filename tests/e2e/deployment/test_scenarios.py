@@ -16,13 +16,6 @@ def away(plane):
     return {**plane.dials_at_home, plane.home: 0, plane.regions[1]: 100}
 
 
-def invoke_as_a_service(cloud, stack, payload):
-    """Asynchronously, as EventBridge and alarms do."""
-    cloud.client("lambda").invoke(
-        FunctionName=stack.outputs["FailoverFunction"], InvocationType="Event", Payload=json.dumps(payload)
-    )
-
-
 # --- Data ----------------------------------------------------------------------------------------
 
 
@@ -88,18 +81,39 @@ def test_the_first_probes_find_both_sides_good(cloud, plane, observing):
     assert (verdicts["evidence-agrees"], verdicts["target-is-healthy"]) == ("pass", "pass")
 
 
-def test_a_fresh_deployment_touches_nothing(cloud, plane, observing, alarms, subscribed):
+@only_enforced
+def test_a_canary_that_has_not_arrived_is_not_taken_for_a_refusal(cloud, plane, observing):
+    """S3 tells what is not there from what is forbidden to those alone who may list the bucket."""
+    clients = {plane.bucket(region): cloud.client("s3", region) for region in plane.regions}
+    deployed = {name: s3.get_bucket_replication(Bucket=name) for name, s3 in clients.items()}
+    try:
+        for name, s3 in clients.items():
+            s3.delete_bucket_replication(Bucket=name)
+            for canary in s3.list_objects_v2(Bucket=name, Prefix=".mrap-sentinel/").get("Contents", []):
+                s3.delete_object(Bucket=name, Key=canary["Key"])
+        asked_before = len(cloud.proxy.requests)
+        observing.command("tick")
+    finally:
+        for name, s3 in clients.items():
+            configuration = deployed[name]["ReplicationConfiguration"]
+            s3.put_bucket_replication(Bucket=name, ReplicationConfiguration=configuration)
+    got = {(each.bucket, each.status) for each in cloud.proxy.requests[asked_before:] if each.method in ("GET", "HEAD")}
+    assert got >= {(name, 404) for name in clients}
+    assert not any(status == 403 for _, status in got)
+
+
+@pytest.mark.parametrize("shape", ["event", "action", "composite", "own"])
+def test_a_fresh_deployment_touches_nothing(cloud, plane, observing, alarms, subscribed, shape):
     """Mode observe says what it would do, to whoever listens, and leaves the dials alone."""
     mailbox = subscribed(observing.outputs["NotificationTopicArn"], {"event": ["would-act"]})
-    home = plane.bucket(plane.home)
     asked_before = len(cloud.proxy.requests)
-    alarms.go_off()
-    with cloud.proxy.down(home):
-        answer = observing.invoke(events.action(home))
-    assert answer["outcome"] == "would-act"
-    assert answer["blocking"] == ["mode-allows"]
-    assert (answer["from"], answer["to"]) == ([plane.home], [plane.regions[1]])
-    assert mailbox.wait_for("would-act", bool)["body"]["decision"] == answer["decision"]
+    with cloud.proxy.down(plane.bucket(plane.home)):
+        alarm = alarms.reach(observing, shape)
+        said = mailbox.wait_for("would-act", bool)["body"]
+    assert (said["outcome"], said["blocking"]) == ("would-act", ["mode-allows"])
+    assert (said["from"], said["to"]) == ([plane.home], [plane.regions[1]])
+    [trigger] = observing.command("status")["triggers"]
+    assert alarm in str(trigger["source"])
     assert observing.dials == plane.dials_at_home
     asked = [each for each in cloud.proxy.requests[asked_before:] if each.path.endswith("/routes")]
     assert {each.method for each in asked} == {"GET"}
@@ -108,46 +122,16 @@ def test_a_fresh_deployment_touches_nothing(cloud, plane, observing, alarms, sub
 # --- Alarms --------------------------------------------------------------------------------------
 
 
-def test_the_templates_own_alarm_moves_the_dial(cloud, plane, acting, away, subscribed):
-    """From the metric over alarm, AlarmTopic and function to the routes."""
-    topic = acting.outputs["AlarmTopicArn"]
-    mailbox = subscribed(topic)
-    name = f"mrap-sentinel-{plane.alias.removesuffix('.mrap')}-{plane.home}-{plane.bucket(plane.home)}"
-    dimensions = [{"Name": "Mrap", "Value": plane.alias}, {"Name": "Region", "Value": plane.home}]
-    with cloud.proxy.down(plane.bucket(plane.home)):
-        cloud.client("cloudwatch").put_metric_data(
-            Namespace="MrapSentinel",
-            MetricData=[{"MetricName": "Availability", "Dimensions": dimensions, "Value": 0, "Unit": "Percent"}],
-        )
-        sent = mailbox.wait_for("the alarm", lambda letter: letter["body"].get("AlarmName") == name)["body"]
-        assert sent["NewStateValue"] == "ALARM"
-        alarm = cloud.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"][0]
-        assert alarm["StateValue"] == "ALARM"
-        # MiniStack leaves out the ARN, which AWS sends and without which the function refuses the message: the
-        # same again with it, on the same way.
-        cloud.client("sns").publish(TopicArn=topic, Message=json.dumps({**sent, "AlarmArn": alarm["AlarmArn"]}))
-        acting.wait_for_dials(away)
-    change = acting.command("status")["history"][0]
-    assert (change["by"], change["kind"]) == ("automatic", "failover")
-    assert name in change["reason"]
-
-
-@pytest.mark.parametrize(("shape", "outage"), [("event", "refuse"), ("action", "503"), ("composite", "hang")])
+@pytest.mark.parametrize(
+    ("shape", "outage"), [("event", "refuse"), ("action", "503"), ("composite", "hang"), ("own", "refuse")]
+)
 def test_every_shape_of_an_alarm_moves_the_dial(cloud, plane, acting, alarms, away, shape, outage):
-    """Event, Lambda action, and a composite alarm's message; home down in another way each time."""
-    home = plane.bucket(plane.home)
-    alarms.go_off()
-    with cloud.proxy.down(home, outage):
-        if shape == "composite":
-            cloud.client("sns").publish(
-                TopicArn=acting.outputs["AlarmTopicArn"], Message=events.composite_message(), Subject="ALARM"
-            )
-        else:
-            invoke_as_a_service(cloud, acting, events.event(home) if shape == "event" else events.action(home))
+    """Event, Lambda action, a composite alarm's message, the template's own alarm; home down in various ways."""
+    with cloud.proxy.down(plane.bucket(plane.home), outage):
+        alarm = alarms.reach(acting, shape)
         acting.wait_for_dials(away)
         change = acting.command("status")["history"][0]
         assert (change["by"], change["kind"]) == ("automatic", "failover")
-        alarm = events.COMPOSITE_ALARM if shape == "composite" else events.METRIC_ALARM
         assert f"alarm {alarm} since" in change["reason"]
         until("the proof on the data plane", lambda: not acting.command("status")["unproven"])
 
@@ -193,12 +177,15 @@ def test_the_tick_comes_by_itself(cloud, plane, acting, alarms, away):
     """On hold an outage is only noted; after the release no event arrives but the schedule's."""
     home = plane.bucket(plane.home)
     acting.command("hold", reason="maintenance")
-    alarms.go_off()
+    alarms.go_off(events.SLOW_ALARM)
     with cloud.proxy.down(home):
-        assert acting.invoke(events.action(home))["blocking"] == ["not-on-hold"]
+        assert acting.invoke(events.action(home, events.SLOW_ALARM, age=40))["blocking"] == ["not-on-hold"]
+        asked_before = len(cloud.proxy.requests)
         acting.command("release", reason="maintenance is over")
         assert acting.dials == plane.dials_at_home
         until("a tick", lambda: acting.dials == away, seconds=75)  # each minute, looked for every ten seconds
+    asked = [each.operation for each in cloud.proxy.requests[asked_before:]]
+    assert "DescribeAlarms" in asked, "after half a minute without news the alarm itself is asked"
 
 
 @only_enforced
