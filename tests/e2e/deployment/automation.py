@@ -4,7 +4,7 @@ import json
 import time
 
 import sam
-from cloud import ACCOUNT
+from cloud import ACCOUNT, CONTROL_REGION
 from sam import STACK
 
 SECOND_TOPIC_REGION = "us-west-1"
@@ -34,9 +34,10 @@ def until(what, found, seconds=PATIENCE_SECONDS):
 class Automation:
     """The stack of `template.yaml` over an access point."""
 
-    def __init__(self, cloud, plane):
+    def __init__(self, cloud, plane, safeguards=None):
         self._cloud = cloud
         self._plane = plane
+        self._safeguards = safeguards
         self._mode = None
         self._changed = {}
         self._second_topic = cloud.client("sns", SECOND_TOPIC_REGION).create_topic(Name="notifications")["TopicArn"]
@@ -51,10 +52,13 @@ class Automation:
             "Mode": mode,
             "Architecture": sam.ARCHITECTURE,
             "SecondTopicArn": self._second_topic,
-            "TriggerAlarms": "checkout-*",
+            **({} if "TriggerAlarms" in self._plane.parameters else {"TriggerAlarms": "checkout-*"}),
+            **(self._safeguards.parameters if self._safeguards else {}),
             **self._changed,
         }
         said = sam.deploy(self._plane.command, parameters, self._cloud.environment, self._cloud.commands_log)
+        if self._safeguards:
+            self._safeguards.bind_roles(STACK, CONTROL_REGION)
         self._mode = mode
         return said
 

@@ -6,8 +6,10 @@ import pytest
 from alarms import Alarms
 from automation import Automation
 from cloud import Cloud
+from events import COMPOSITE_ALARM, METRIC_ALARM, SLOW_ALARM
 from mailbox import Mailbox
 from members import Plane
+from safeguards import Safeguards
 
 # By cloud: home first. The third member is where IAM is enforced.
 MEMBERS = {
@@ -32,17 +34,24 @@ def cloud(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def plane(cloud):
-    """The members and the access point."""
-    made = Plane(cloud, MEMBERS[cloud.name])
+def safeguards(cloud):
+    """Keys, boundary and traces where IAM is enforced, else None."""
+    return Safeguards(cloud) if cloud.name == "enforced" else None
+
+
+@pytest.fixture(scope="session")
+def plane(cloud, safeguards):
+    """The members and the access point. With safeguards home forwards its alarms by name."""
+    alarms = [METRIC_ALARM, SLOW_ALARM, COMPOSITE_ALARM] if safeguards else []
+    made = Plane(cloud, MEMBERS[cloud.name], safeguards, alarms)
     made.deploy()
     return made
 
 
 @pytest.fixture(scope="session")
-def stack(cloud, plane):
+def stack(cloud, plane, safeguards):
     """The automation, and the data plane wired to it."""
-    automation = Automation(cloud, plane)
+    automation = Automation(cloud, plane, safeguards)
     automation.deploy("observe")
     plane.deploy()
     return automation
@@ -67,7 +76,7 @@ def acting(stack):
 @pytest.fixture
 def alarms(cloud, plane):
     """Alarms about home."""
-    return Alarms(cloud, plane.bucket(plane.home))
+    return Alarms(cloud, plane)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """The data plane that the automation watches: made by `data-plane/deploy`, as its users do."""
 
+import json
 import re
 import shlex
-from pathlib import Path
 
 import processes
 from cloud import ACCOUNT, CONTROL_REGION
@@ -11,17 +11,24 @@ NAME = "app"
 
 
 class Plane:
-    """Buckets in these Regions, home first, replicating to each other, and the access point over them."""
+    """Buckets in these Regions, home first, replicating to each other, and the access point over them.
 
-    def __init__(self, cloud, regions):
+    With safeguards a key in each Region encrypts them, and every role has the boundary. The alarms are home's.
+    """
+
+    def __init__(self, cloud, regions, safeguards=None, alarms=()):
         self._cloud = cloud
+        self._safeguards = safeguards
         self.regions = regions
         self.home = regions[0]
-        self._config = Path(cloud.folder) / "data-plane.toml"
-        self._config.write_text(
-            f'name = "{NAME}"\ncontrol_region = "{CONTROL_REGION}"\n'
-            + "".join(f'[[member]]\nregion = "{region}"\n' for region in regions)
-        )
+        self._config = cloud.folder / "data-plane.toml"
+        members = [f'[[member]]\nregion = "{region}"' for region in regions]
+        members[0] += f"\nalarms = {json.dumps([*alarms])}"
+        lines = [f'name = "{NAME}"', f'control_region = "{CONTROL_REGION}"', *members]
+        if safeguards:
+            lines[2:2] = [f'permissions_boundary_arn = "{safeguards.boundary_arn}"']
+            lines += ['[encryption]\nkind = "kms"']
+        self._config.write_text("\n".join(lines))
         self.command, self.parameters = None, {}
 
     def deploy(self):
@@ -30,6 +37,9 @@ class Plane:
         [self.command] = re.findall(r"^sam deploy (?:.*\\\n)*.*$", said, re.MULTILINE)
         words = shlex.split(self.command.replace("\\\n", ""))
         self.parameters = dict(word.split("=", 1) for word in words[words.index("--parameter-overrides") + 1 :])
+        if self._safeguards:
+            for region in self.regions:
+                self._safeguards.bind_roles(f"{NAME}-member", region)
         return said
 
     @property
