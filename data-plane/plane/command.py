@@ -1,6 +1,7 @@
 """What the two scripts have in common: arguments, errors, exit codes."""
 
 import argparse
+import os
 import sys
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,8 +13,23 @@ from plane.progress import Failed, Progress
 DONE, FAILED, WRONG = 0, 1, 2
 
 
+def main(script):
+    """Answers with the exit code of `script()`; ends quietly if nobody reads on, as behind `| head`."""
+    try:
+        try:
+            return script()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # else Python complains when it flushes at its end
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        return FAILED
+
+
 def parser(description):
-    arguments = argparse.ArgumentParser(description=description)
+    # Flags are never guessed from their beginnings: one of them deletes data.
+    arguments = argparse.ArgumentParser(description=description, allow_abbrev=False)
     arguments.add_argument("config", metavar="CONFIG", help="the configuration, see data-plane/example.toml")
     arguments.add_argument("--poll", type=float, metavar="SECONDS", help=argparse.SUPPRESS)
     return arguments
@@ -30,18 +46,17 @@ def load(arguments):
 
 
 def run(arguments, config, work):
-    """Calls `work(config, clients, progress)` and answers with the exit code."""
+    """The exit code of `work(config, clients, progress)`; its errors are told and are one too."""
     try:
         clients = Clients()
         poll = arguments.poll or (0.05 if clients.is_emulated(config.control_region) else 5)
-        work(config, clients, Progress(getattr(arguments, "dry_run", False), poll))
+        return work(config, clients, Progress(arguments.dry_run, poll))
     except Failed as error:
         return _failed(str(error))
     except (ClientError, BotoCoreError) as error:
         return _failed(f"{error}. Run this again once the cause is gone: it goes on where it stopped")
     except KeyboardInterrupt:
         return _failed("interrupted. Run this again: it goes on where it stopped")
-    return DONE
 
 
 def _failed(text):

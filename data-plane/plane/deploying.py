@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 from plane.access_point import AccessPoint
 from plane.buckets import Buckets
 from plane.clients import MRAP_REGION
+from plane.command import DONE
 from plane.plan import Plan
 from plane.progress import Failed
 from plane.stacks import Stacks
@@ -15,6 +16,7 @@ from plane.stacks import Stacks
 def deploy(config, clients, progress, unwire):
     """Brings everything about and says what to do next; `progress.changes` counts what was not as it should be."""
     Deployment(config, clients, progress).run(unwire)
+    return DONE
 
 
 class Deployment:

@@ -1,23 +1,52 @@
 """Counting and deleting what is in a bucket, a page of a thousand at a time."""
 
+from dataclasses import dataclass
+
 from plane.progress import Failed
 
 PAGE = 1000  # the most that S3 deletes with one call
-MOST_COUNTED = 100_000  # beyond that "more than" says enough
+MOST_COUNTED = 100_000  # beyond that "at least" says enough
+
+
+@dataclass
+class Contents:
+    """How much is in a bucket."""
+
+    versions: int = 0
+    size: int = 0  # of the versions, in bytes
+    delete_markers: int = 0
+    uploads: int = 0
+
+    @property
+    def entries(self):
+        return self.versions + self.delete_markers + self.uploads
+
+    def __str__(self):
+        if not self.entries:
+            return "empty"
+        said = [f"{_number(self.versions, 'version')} of {_number(self.size, 'byte')}"]
+        if self.delete_markers:
+            said.append(_number(self.delete_markers, "delete marker"))
+        if self.uploads:
+            said.append(_number(self.uploads, "incomplete upload"))
+        return ("at least " if self.entries > MOST_COUNTED else "") + ", ".join(said)
 
 
 def count(s3, bucket):
-    """Versions, delete markers and incomplete uploads; stops counting at MOST_COUNTED."""
-    found = sum(1 for _ in s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []))
+    """What is in the bucket; stops counting beyond MOST_COUNTED."""
+    found = Contents()
+    for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+        found.uploads += len(page.get("Uploads", []))
+        if found.entries > MOST_COUNTED:
+            return found
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-        found += len(page.get("Versions", [])) + len(page.get("DeleteMarkers", []))
-        if found > MOST_COUNTED:
-            break
+        versions = page.get("Versions", [])
+        found.versions += len(versions)
+        found.size += sum(version["Size"] for version in versions)
+        found.delete_markers += len(page.get("DeleteMarkers", []))
+        if found.entries > MOST_COUNTED:
+            return found
     return found
-
-
-def shown(found):
-    return f"more than {MOST_COUNTED}" if found > MOST_COUNTED else str(found)
 
 
 def empty(s3, bucket, progress):
@@ -37,6 +66,10 @@ def empty(s3, bucket, progress):
         if deleted // 10_000 > before:
             progress.say(f"{bucket}: {deleted} versions deleted so far")
     return deleted
+
+
+def _number(number, what):
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _some_versions(s3, bucket):

@@ -32,6 +32,11 @@ class Wanted:
         return f"stack {self.name} in {self.region}"
 
 
+def parameters_of(stack):
+    """The parameters in a stack's description."""
+    return {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+
+
 class Stacks:
     def __init__(self, clients, progress, tags):
         self._clients = clients
@@ -166,7 +171,7 @@ class Stacks:
         body = self._cloudformation(wanted.region).get_template(StackName=wanted.name)["TemplateBody"]
         if body.strip() != wanted.template.strip():
             differences.append("template")
-        present = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+        present = parameters_of(stack)
         for key in sorted(present.keys() | wanted.parameters.keys()):
             before, after = present.get(key, ""), wanted.parameters.get(key, "")
             if before != after:

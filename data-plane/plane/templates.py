@@ -28,16 +28,17 @@ def access_point(members):
 
 def write(members, folder):
     """Writes both templates for so many members into a folder; answers with an exit code."""
-    folder = Path(folder)
+    folder, written = Path(folder), []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in (("member", member(members - 1)), ("access-point", access_point(members))):
             file = folder / f"{name}-of-{members}.yaml"
             file.write_text(text, encoding="ascii")
-            print(file)
+            written.append(file)
     except OSError as error:
         print(f"{folder}: {error.strerror}. Remedy: name a folder that can be written", file=sys.stderr)
         return 1
+    print(*written, sep="\n")
     return 0
 
 

@@ -48,13 +48,13 @@ def test_from_nothing_to_two_members_and_back(build):
     assert plane.snapshot(BOTH) == before
 
     told = plane.tear_down(status=1)
-    assert f"{home}: 4 versions" in told and "--yes-delete-data" in told
+    assert f"{home}: 3 versions of 10 bytes, 1 delete marker" in told and "--yes-delete-data" in told
     assert plane.snapshot(BOTH) == before
 
     plane.s3(HOME).create_multipart_upload(Bucket=home, Key="unfinished")
     plane.in_a_process = True
     told = plane.tear_down("--yes-delete-data")
-    assert f"{home}: 5 versions" in told
+    assert f"{home}: 3 versions of 10 bytes, 1 delete marker, 1 incomplete upload" in told
     assert plane.left_over(BOTH) == []
     assert "there was nothing left" in plane.tear_down()
 
@@ -245,7 +245,7 @@ def test_people_are_told_of_events_that_do_not_arrive(build):
     plane.deploy("--unwire")
     assert plane.client("cloudwatch", AWAY).describe_alarms()["MetricAlarms"] == []
     sqs.delete_queue(QueueUrl=inbox)
-    plane.tear_down()
+    plane.tear_down("--yes-delete-data")
     assert plane.left_over(BOTH) == []
 
 

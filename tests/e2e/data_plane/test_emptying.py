@@ -15,25 +15,26 @@ def test_every_kind_of_version_goes_page_by_page(build, monkeypatch):
     s3.put_object(Bucket="to-be-emptied", Key="null", Body=b"")  # before versioning
     s3.put_bucket_versioning(Bucket="to-be-emptied", VersioningConfiguration={"Status": "Enabled"})
     for key in ("a", "a", "b", "c d/\u00e9+%"):
-        s3.put_object(Bucket="to-be-emptied", Key=key, Body=b"")
+        s3.put_object(Bucket="to-be-emptied", Key=key, Body=b"x")
     s3.delete_object(Bucket="to-be-emptied", Key="b")
     s3.create_multipart_upload(Bucket="to-be-emptied", Key="unfinished")
-    assert emptying.count(s3, "to-be-emptied") == 7
+    counted = emptying.count(s3, "to-be-emptied")
+    assert counted == emptying.Contents(versions=5, size=4, delete_markers=1, uploads=1)
+    assert str(counted) == "5 versions of 4 bytes, 1 delete marker, 1 incomplete upload"
     assert emptying.empty(s3, "to-be-emptied", None) == 6
-    assert emptying.count(s3, "to-be-emptied") == 0
+    assert str(emptying.count(s3, "to-be-emptied")) == "empty"
     s3.delete_bucket(Bucket="to-be-emptied")
 
 
 def test_counting_ends_where_the_number_says_enough(build, monkeypatch):
     from plane import emptying
 
-    monkeypatch.setattr(emptying, "MOST_COUNTED", 2)
     s3 = build(TWO_MEMBERS).s3(HOME)
     s3.create_bucket(Bucket="to-be-counted")
-    for key in "abc":
-        s3.put_object(Bucket="to-be-counted", Key=key, Body=b"")
-    assert emptying.shown(emptying.count(s3, "to-be-counted")) == "more than 2"
-    assert emptying.shown(2) == "2"
+    s3.put_object(Bucket="to-be-counted", Key="a", Body=b"xy")
+    assert str(emptying.count(s3, "to-be-counted")) == "1 version of 2 bytes"
+    monkeypatch.setattr(emptying, "MOST_COUNTED", 0)
+    assert str(emptying.count(s3, "to-be-counted")) == "at least 1 version of 2 bytes"
 
 
 def test_locked_versions_stay_and_are_told(build):

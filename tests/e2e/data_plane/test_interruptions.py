@@ -114,7 +114,8 @@ def test_a_creation_that_was_rolled_back_is_repeated(build, monkeypatch):
         told = plane.deploy(status=1)
     assert "stack app-member in eu-west-1 is ROLLBACK_COMPLETE: Bucket:" in told and "run this again" in told
     assert f"bucket {taken} exists already" in plane.deploy(status=1)
-    plane.tear_down()
+    assert f"bucket {taken}" not in plane.tear_down(status=1)
+    plane.tear_down("--yes-delete-data")
     assert plane.left_over(BOTH) == [taken]  # named in the failed stack, but not the stack's
 
     with monkeypatch.context() as patch:
