@@ -14,7 +14,7 @@ class Buckets:
         self._plan = plan
 
     def mend(self, member, keys):
-        """Puts back what the stack gave the bucket and somebody took away; foreign rules stay."""
+        """Puts what the stack gave the bucket and is missing or different; foreign rules stay."""
         s3, bucket = self._clients("s3", member.region), self._plan.bucket(member)
         key = keys.get(member.region)
         before = self._progress.changes
@@ -27,21 +27,23 @@ class Buckets:
         self._warn_of_retention(s3, bucket)
 
     def _mend_versioning(self, s3, bucket):
-        if s3.get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled":
-            if self._progress.change(f"{bucket}: switch versioning on again"):
+        found = s3.get_bucket_versioning(Bucket=bucket).get("Status")
+        if found != "Enabled":
+            if self._progress.change(f"switch versioning of {bucket} on{' again' if found else ''}"):
                 s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
     def _mend_encryption(self, s3, bucket, wanted):
         found = _read(s3.get_bucket_encryption, bucket, "ServerSideEncryptionConfigurationNotFoundError") or {}
         rules = found.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
         if not (len(rules) == 1 and _holds(rules[0], wanted)):
-            if self._progress.change(f"{bucket}: put the default encryption back"):
+            if self._progress.change(_putting("default encryption", bucket, bool(rules))):
                 s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [wanted]})
 
     def _mend_lifecycle(self, s3, bucket, wanted):
         found = _read(s3.get_bucket_lifecycle_configuration, bucket, "NoSuchLifecycleConfiguration") or {}
-        if rules := _mended([_with_filter(rule) for rule in found.get("Rules", [])], wanted):
-            if self._progress.change(f"{bucket}: put the lifecycle rules back"):
+        present = [_with_filter(rule) for rule in found.get("Rules", [])]
+        if rules := _mended(present, wanted):
+            if self._progress.change(_putting("lifecycle rules", bucket, _has_any(present, wanted))):
                 s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
 
     def _mend_replication(self, s3, bucket, wanted):
@@ -49,7 +51,8 @@ class Buckets:
         found = found.get("ReplicationConfiguration", {})
         rules = _mended(found.get("Rules", []), wanted["Rules"])
         if rules or found.get("Role") != wanted["Role"]:
-            if self._progress.change(f"{bucket}: put the replication rules back"):
+            has_any = _has_any(found.get("Rules", []), wanted["Rules"])
+            if self._progress.change(_putting("replication rules", bucket, has_any)):
                 s3.put_bucket_replication(
                     Bucket=bucket,
                     ReplicationConfiguration={"Role": wanted["Role"], "Rules": rules or found["Rules"]},
@@ -66,6 +69,16 @@ class Buckets:
                 "the time and cannot expire before, so they pile up. Remove the default and lock objects one by one, "
                 "or accept the cost"
             )
+
+
+def _putting(what, bucket, differs):
+    """A first run on an emulator finds some of it missing: no fault, so not the same words as for what differs."""
+    return f"put the {what} of {bucket} back" if differs else f"put the missing {what} of {bucket}"
+
+
+def _has_any(found, wanted):
+    """Whether a rule of ours is there, whatever it says."""
+    return not {rule.get("ID") for rule in found}.isdisjoint(rule["ID"] for rule in wanted)
 
 
 def _with_filter(rule):

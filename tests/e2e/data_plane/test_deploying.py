@@ -80,7 +80,7 @@ def test_three_members_have_a_rule_for_every_pair(build):
                 plane.s3(source).put_object(Bucket=plane.bucket(source), Key=key, Body=b"hello")
                 found = {region: plane.replication_status(region, key) for region in regions}
                 assert found == {region: None for region in regions} | {source: "COMPLETED", other: "REPLICA"}
-        assert plane.deploy().count("put the replication rules back") == 3
+        assert plane.deploy().count("put the replication rules of app-") == 3
         assert "nothing had to be changed" in plane.deploy()
     finally:
         plane.tear_down("--yes-delete-data")
@@ -174,7 +174,7 @@ def test_further_destination_in_another_account(build):
     copy = plane.client("s3", "eu-central-1", backup).head_object(Bucket=f"app-backup-{backup}", Key="copied")
     assert copy["ReplicationStatus"] == "REPLICA"
     told = plane.deploy()
-    assert f"{plane.bucket(HOME)}: put the replication rules back" in told
+    assert f"put the replication rules of {plane.bucket(HOME)} back" in told
 
     plane.tear_down("--yes-delete-data")
     kept = plane.client("s3", "eu-central-1", backup).list_objects_v2(Bucket=f"app-backup-{backup}")
@@ -294,10 +294,30 @@ def test_what_was_changed_past_cloudformation_is_put_back(build):
     assert "2 changes would be made" in told
     assert list(plane.rules(HOME)) == ["theirs"]
     told = plane.deploy()
-    assert f"{home}: put the replication rules back" in told and f"{home}: put the lifecycle rules back" in told
+    assert f"put the missing replication rules of {home}" in told
+    assert f"put the missing lifecycle rules of {home}" in told
     assert plane.rules(HOME) == {"to-eu-west-1": before, "theirs": foreign}
     lifecycle = s3.get_bucket_lifecycle_configuration(Bucket=home)["Rules"]
     assert [rule["ID"] for rule in lifecycle] == ["canaries", "incomplete-uploads", "x"]
+    assert "nothing had to be changed" in plane.deploy()
+
+
+def test_only_what_differs_is_put_back(build):
+    plane = build(TWO_MEMBERS)
+    assert "back" not in plane.deploy()  # what is missing at first is no fault
+    s3, home = plane.s3(HOME), plane.bucket(HOME)
+    _leave_only(plane, HOME, {**plane.rules(HOME)["to-eu-west-1"], "Status": "Disabled"})
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=home)["Rules"]
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=home, LifecycleConfiguration={"Rules": [{**rule, "Status": "Disabled"} for rule in rules]}
+    )
+    kms = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
+    s3.put_bucket_encryption(Bucket=home, ServerSideEncryptionConfiguration={"Rules": [kms]})
+    s3.put_bucket_versioning(Bucket=home, VersioningConfiguration={"Status": "Suspended"})
+    told = plane.deploy()
+    for what in ("replication rules", "lifecycle rules", "default encryption"):
+        assert f"put the {what} of {home} back" in told
+    assert f"switch versioning of {home} on again" in told
     assert "nothing had to be changed" in plane.deploy()
 
 
