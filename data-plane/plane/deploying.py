@@ -10,7 +10,7 @@ from plane.clients import MRAP_REGION
 from plane.command import DONE
 from plane.plan import Plan
 from plane.progress import Failed
-from plane.stacks import Stacks
+from plane.stacks import Stacks, parameters_of
 
 
 def deploy(config, clients, progress, unwire):
@@ -86,7 +86,7 @@ class Deployment:
                 self._check_names_are_free(member)
                 continue
             existing.add(member.region)
-            present = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+            present = parameters_of(stack)
             if present.get("ReplicationEventsQueueArn"):
                 wired.append(member.region)
             wanted = self._plan.first_pass(member).parameters
@@ -166,11 +166,34 @@ class Deployment:
             progress.step(f"{progress.changes} changes would be made; nothing was changed")
             return
         progress.step(f"Done: {progress.changes} changes" if progress.changes else "Done: nothing had to be changed")
+        if queue:
+            progress.step(
+                "The automation is deployed and wired. Its parameters, for the next `sam deploy` from the checkout's "
+                "root:"
+            )
+        else:
+            progress.step("Next, from the checkout's root after `sam build`:")
         print(f"\nsam deploy --stack-name {config.automation_stack} --region {config.control_region} \\")
         print("  --parameter-overrides \\")
         print(" \\\n".join(f"    {_override(*each)}" for each in self._plan.automation(arn, keys).items()))
+        if not self._somebody_is_told():
+            progress.step(
+                "NOTE nobody is told of anything yet: append NotificationEmail=… or subscribe to the automation's topic"
+            )
         if not queue:
             print("\nThen run this again: it wires the replication events and alarms to that stack.")
+
+    def _somebody_is_told(self):
+        """By the configuration, or by what the automation was given since it exists."""
+        if self._config.notification_email:
+            return True
+        region, name = self._config.control_region, self._config.automation_stack
+        if parameters_of(self._stacks.working(region, name) or {}).get("SecondTopicArn"):
+            return True
+        topic = (self._stacks.outputs(region, name) or {}).get("NotificationTopicArn")
+        if topic is None:
+            return False
+        return bool(self._clients("sns", region).list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"])
 
 
 def _override(key, value):

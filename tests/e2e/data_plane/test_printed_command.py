@@ -5,14 +5,14 @@ import subprocess
 
 import processes
 import pytest
-from planes import TWO_MEMBERS
+from planes import CONTROL_REGION, TWO_MEMBERS
 
 HOME, AWAY = "us-east-1", "eu-west-1"
 
 
 def _read_by_sam(told):
     """Stack name, Region and parameters, as SAM understands what bash makes of the printed lines."""
-    command = told[told.index("sam deploy") :].partition("\n\n")[0]
+    command = told[told.index("\nsam deploy") + 1 :].partition("\n\n")[0]
     words = subprocess.run(
         ["bash", "-euc", f"sam() {{ printf '%s\\0' \"$@\"; }}\n{command}"], capture_output=True, check=True, timeout=10
     )
@@ -50,3 +50,59 @@ def test_forwarded_alarms_are_let_in(build):
     plane = build(TWO_MEMBERS.replace('"us-east-1"\n', f'"us-east-1"\n{alarms}') + 'alarms = ["app-5xx", "away"]\n')
     _, _, parameters = _read_by_sam(plane.deploy())
     assert parameters["TriggerAlarms"] == "it's 5% of $HOME,app-5xx,away"
+
+
+_NOBODY = "NOTE nobody is told of anything yet: append NotificationEmail=… or subscribe to the automation's topic"
+_NEXT = "Next, from the checkout's root after `sam build`:\n\nsam deploy --stack-name"
+_REFERENCE = "Its parameters, for the next `sam deploy` from the checkout's root:\n\nsam deploy --stack-name"
+
+
+def test_it_is_the_next_step_until_all_is_wired_and_then_a_reference(build):
+    plane = build(TWO_MEMBERS)
+    told = plane.deploy()
+    assert _NEXT in told and _REFERENCE not in told and "Then run this again" in told
+    _make_automation(plane)
+    told = plane.deploy()
+    assert f"The automation is deployed and wired. {_REFERENCE}" in told
+    assert _NEXT not in told and "Then run this again" not in told
+
+
+def test_it_says_whether_anybody_will_be_told(build):
+    plane = build('notification_email = "oncall@example.com"' + TWO_MEMBERS)
+    assert "NOTE" not in plane.deploy()
+    plane.configure(TWO_MEMBERS)
+    assert _NOBODY in plane.deploy().splitlines()
+    topic = _make_automation(plane)
+    assert _NOBODY in plane.deploy().splitlines()
+    sns = plane.client("sns", CONTROL_REGION)
+    subscription = sns.subscribe(
+        TopicArn=topic, Protocol="email", Endpoint="oncall@example.com", ReturnSubscriptionArn=True
+    )
+    assert "NOTE" not in plane.deploy()
+    sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
+    assert _NOBODY in plane.deploy().splitlines()
+    second = "arn:aws:sns:us-west-1:111122223333:pager"
+    plane.client("cloudformation", CONTROL_REGION).update_stack(
+        StackName="mrap-sentinel",
+        UsePreviousTemplate=True,
+        Parameters=[{"ParameterKey": "SecondTopicArn", "ParameterValue": second}],
+    )
+    assert "NOTE" not in plane.deploy()
+
+
+def _make_automation(plane):
+    """What `deploy` looks at of the automation's stack; answers with the topic's ARN."""
+    automation = {
+        "Parameters": {"SecondTopicArn": {"Type": "String", "Default": ""}},
+        "Resources": {
+            "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "replication-events"}},
+            "Topic": {"Type": "AWS::SNS::Topic"},
+        },
+        "Outputs": {
+            "ReplicationEventsQueueArn": {"Value": {"Fn::GetAtt": ["Queue", "Arn"]}},
+            "NotificationTopicArn": {"Value": {"Ref": "Topic"}},
+        },
+    }
+    assert plane.make_stack(CONTROL_REGION, "mrap-sentinel", json.dumps(automation)) == "CREATE_COMPLETE"
+    outputs = plane.stack(CONTROL_REGION, "mrap-sentinel")["Outputs"]
+    return {output["OutputKey"]: output["OutputValue"] for output in outputs}["NotificationTopicArn"]
