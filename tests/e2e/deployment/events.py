@@ -1,7 +1,7 @@
 """Alarms in the shapes in which AWS delivers them, about a bucket whose requests fail."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from cloud import ACCOUNT, CONTROL_REGION
 
@@ -34,8 +34,8 @@ def event(bucket, **detail):
     }
 
 
-def action(bucket, alarm=METRIC_ALARM, age=0):
-    """With what an alarm calls its Lambda action; it went off `age` seconds ago."""
+def action(bucket, alarm=METRIC_ALARM):
+    """With what an alarm calls its Lambda action."""
     return {
         "source": "aws.cloudwatch",
         "alarmArn": arn(alarm),
@@ -44,8 +44,8 @@ def action(bucket, alarm=METRIC_ALARM, age=0):
         "region": CONTROL_REGION,
         "alarmData": {
             "alarmName": alarm,
-            "state": _state(age),
-            "previousState": {"value": "OK", "timestamp": _now(age)},
+            "state": _state(),
+            "previousState": {"value": "OK", "timestamp": _now()},
             "configuration": _configuration(bucket),
         },
     }
@@ -75,8 +75,8 @@ def composite_message():
     )
 
 
-def _state(age=0):
-    return {"value": "ALARM", "reason": "Threshold Crossed: 1 datapoint was greater than 0.5.", "timestamp": _now(age)}
+def _state():
+    return {"value": "ALARM", "reason": "Threshold Crossed: 1 datapoint was greater than 0.5.", "timestamp": _now()}
 
 
 def _configuration(bucket):
@@ -92,7 +92,6 @@ def _configuration(bucket):
     }
 
 
-def _now(age=0):
+def _now():
     """CloudWatch's own spelling: milliseconds, and an offset without a colon."""
-    when = datetime.now(UTC) - timedelta(seconds=age)
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "+0000")
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "+0000")

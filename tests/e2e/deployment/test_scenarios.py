@@ -1,6 +1,7 @@
 """What the automation is for, played with everything deployed; once as root, once under IAM."""
 
 import json
+import time
 
 import events
 import pytest
@@ -179,13 +180,23 @@ def test_the_tick_comes_by_itself(cloud, plane, acting, alarms, away):
     acting.command("hold", reason="maintenance")
     alarms.go_off(events.SLOW_ALARM)
     with cloud.proxy.down(home):
-        assert acting.invoke(events.action(home, events.SLOW_ALARM, age=40))["blocking"] == ["not-on-hold"]
-        asked_before = len(cloud.proxy.requests)
+        assert acting.invoke(events.action(home, events.SLOW_ALARM))["blocking"] == ["not-on-hold"]
         acting.command("release", reason="maintenance is over")
         assert acting.dials == plane.dials_at_home
         until("a tick", lambda: acting.dials == away, seconds=75)  # each minute, looked for every ten seconds
-    asked = [each.operation for each in cloud.proxy.requests[asked_before:]]
-    assert "DescribeAlarms" in asked, "after half a minute without news the alarm itself is asked"
+
+
+@only_enforced
+def test_an_open_trigger_is_confirmed(cloud, plane, acting, alarms):
+    """After half a minute without news the alarm itself is asked; probes that find home good confirm nothing."""
+    alarms.go_off()
+    assert acting.invoke(events.action(plane.bucket(plane.home)))["blocking"] == ["evidence-agrees"]
+    asked_before = len(cloud.proxy.requests)
+    time.sleep(31)
+    acting.command("tick")
+    assert "DescribeAlarms" in [each.operation for each in cloud.proxy.requests[asked_before:]]
+    assert acting.command("status")["triggers"], "it is still in ALARM"
+    assert acting.dials == plane.dials_at_home
 
 
 @only_enforced
