@@ -228,6 +228,30 @@ impl TopicArn {
     }
 }
 
+/// The ARN of an IAM role: `arn:aws:iam::<account>:role/<path and name>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RoleArn(String);
+
+text_newtype!(
+    RoleArn,
+    |text| {
+        let parts: Vec<&str> = text.split(':').collect();
+        matches!(parts.as_slice(), ["arn", partition, "iam", "", account, role]
+            if partition.starts_with("aws") && is_account(account)
+                && role.strip_prefix("role/").is_some_and(|name| !name.is_empty() && !name.ends_with('/')))
+    },
+    "the ARN of an IAM role such as arn:aws:iam::111122223333:role/mrap-sentinel-batch"
+);
+
+impl RoleArn {
+    /// The twelve digits of the account in which the role lives.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        self.0.split(':').nth(4).unwrap_or_default()
+    }
+}
+
 /// One bucket of the Multi-Region Access Point and its Region.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Member {
@@ -440,6 +464,18 @@ mod tests {
             &[
                 "arn:aws:sns:eu-west-1:111122223333:mrap.fifo",
                 "mrap-sentinel",
+            ],
+        );
+        table::<RoleArn>(
+            &[
+                "arn:aws:iam::111122223333:role/mrap-sentinel-batch",
+                "arn:aws:iam::111122223333:role/service/batch",
+            ],
+            &[
+                "mrap-sentinel-batch",
+                "arn:aws:iam::111122223333:user/batch",
+                "arn:aws:iam::111122223333:role/",
+                "arn:aws:iam:us-east-1:111122223333:role/batch",
             ],
         );
         let mrap: MrapArn = "arn:aws:s3::111122223333:accesspoint/mfzwi23gnjvgw.mrap"

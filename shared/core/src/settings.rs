@@ -7,7 +7,15 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::alarm::TriggerPolicy;
-use crate::names::{BucketName, Members, MrapArn, NameError, TopicArn};
+use crate::names::{BucketName, Members, MrapArn, TopicArn};
+
+mod collector;
+mod reader;
+mod redrive;
+
+pub use collector::CollectorSettings;
+use reader::{Reader, invalid};
+pub use redrive::{RedriveMode, RedriveSettings, RedriveThresholds, WorkBuckets};
 
 /// Why the settings were refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -129,7 +137,7 @@ impl Default for Thresholds {
     }
 }
 
-/// Everything that the functions are told from outside.
+/// Everything that the `failover` function is told from outside.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// `MRAP_ARN`.
@@ -154,99 +162,6 @@ pub struct Settings {
     pub thresholds: Thresholds,
 }
 
-/// Looks variables up and remembers their names for errors.
-struct Reader<F>(F);
-
-impl<F: Fn(&str) -> Option<String>> Reader<F> {
-    fn optional(&self, name: &'static str) -> Option<String> {
-        (self.0)(name)
-            .map(|value| value.trim().to_owned())
-            .filter(|value| !value.is_empty())
-    }
-
-    fn required(
-        &self,
-        name: &'static str,
-        expected: &'static str,
-    ) -> Result<String, SettingsError> {
-        self.optional(name)
-            .ok_or(SettingsError::Missing { name, expected })
-    }
-
-    fn parsed<T: std::str::FromStr<Err = NameError>>(
-        &self,
-        name: &'static str,
-        expected: &'static str,
-    ) -> Result<T, SettingsError> {
-        self.required(name, expected)?
-            .parse()
-            .map_err(|error: NameError| invalid(name, error.to_string()))
-    }
-
-    /// One of a few words, the variants' kebab-case names.
-    fn word<T: for<'de> Deserialize<'de>>(
-        &self,
-        name: &'static str,
-        default: T,
-        words: &str,
-    ) -> Result<T, SettingsError> {
-        match self.optional(name) {
-            None => Ok(default),
-            Some(text) => serde_json::from_value(serde_json::Value::String(text.clone()))
-                .map_err(|_| invalid(name, format!("{text:?} is none of {words}"))),
-        }
-    }
-
-    fn whole(
-        &self,
-        name: &'static str,
-        default: i64,
-        low: i64,
-        high: i64,
-        unit: &str,
-    ) -> Result<i64, SettingsError> {
-        let Some(text) = self.optional(name) else {
-            return Ok(default);
-        };
-        text.parse::<i64>()
-            .ok()
-            .filter(|value| (low..=high).contains(value))
-            .ok_or_else(|| {
-                invalid(
-                    name,
-                    format!("{text:?} is not a whole number of {unit} from {low} to {high}"),
-                )
-            })
-    }
-
-    fn seconds(
-        &self,
-        name: &'static str,
-        default: SignedDuration,
-        low: i64,
-        high: i64,
-    ) -> Result<SignedDuration, SettingsError> {
-        self.whole(name, default.as_secs(), low, high, "seconds")
-            .map(SignedDuration::from_secs)
-    }
-
-    fn millis(
-        &self,
-        name: &'static str,
-        default: SignedDuration,
-        low: i64,
-        high: i64,
-    ) -> Result<SignedDuration, SettingsError> {
-        let default = i64::try_from(default.as_millis()).unwrap_or(i64::MAX);
-        self.whole(name, default, low, high, "milliseconds")
-            .map(SignedDuration::from_millis)
-    }
-}
-
-fn invalid(name: &'static str, reason: String) -> SettingsError {
-    SettingsError::Invalid { name, reason }
-}
-
 const DAY: i64 = 86_400;
 
 impl Settings {
@@ -256,18 +171,9 @@ impl Settings {
     /// The first variable that is missing or invalid, named.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let read = Reader(lookup);
-        let mrap = read.parsed("MRAP_ARN", "the ARN of the Multi-Region Access Point")?;
-        let members: Members =
-            read.parsed("MEMBERS", "bucket@region,bucket@region,… with home first")?;
-        let topics = read
-            .required(
-                "TOPIC_ARNS",
-                "one or more SNS topic ARNs, separated by commas",
-            )?
-            .split(',')
-            .map(|part| part.trim().parse())
-            .collect::<Result<Vec<TopicArn>, NameError>>()
-            .map_err(|error| invalid("TOPIC_ARNS", error.to_string()))?;
+        let mrap = read.mrap()?;
+        let members = read.members()?;
+        let topics = read.topics()?;
         let alarms = TriggerPolicy::from_settings(
             read.optional("TRIGGER_ALARMS").as_deref(),
             read.optional("ALARM_REGIONS").as_deref(),
@@ -301,7 +207,7 @@ impl Settings {
                 FailbackMode::Manual,
                 "manual, approve, automatic",
             )?,
-            state_bucket: read.parsed("STATE_BUCKET", "the bucket of the state store")?,
+            state_bucket: read.state_bucket()?,
             topics,
             alarms,
             canary_prefix,
@@ -336,14 +242,7 @@ fn thresholds<F: Fn(&str) -> Option<String>>(
         min_dwell: read.seconds("MIN_DWELL_SECONDS", default.min_dwell, 0, DAY)?,
         return_healthy: read.seconds("RETURN_HEALTHY_SECONDS", default.return_healthy, 0, DAY)?,
         settle: read.seconds("SETTLE_SECONDS", default.settle, 10, 3600)?,
-        daily_budget: u32::try_from(read.whole(
-            "DAILY_BUDGET",
-            i64::from(default.daily_budget),
-            1,
-            50,
-            "changes a day",
-        )?)
-        .map_err(|error| invalid("DAILY_BUDGET", error.to_string()))?,
+        daily_budget: read.count("DAILY_BUDGET", default.daily_budget, 1, 50, "changes a day")?,
         stabilization: read.seconds("STABILIZATION_SECONDS", default.stabilization, 0, 7 * DAY)?,
         drain: read.seconds("DRAIN_SECONDS", default.drain, 0, 7 * DAY)?,
         failback_reminder: read.seconds(
