@@ -12,6 +12,7 @@ pub mod decide;
 pub mod evidence;
 mod excerpt;
 pub mod guard;
+pub mod ledger;
 pub mod names;
 pub mod notice;
 pub mod payload;
