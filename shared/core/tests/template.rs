@@ -1,4 +1,4 @@
-//! `template.yaml` and the settings type say the same: no variable is forgotten on either side,
+//! `template.yaml` and the settings types of its functions say the same: no variable is forgotten on either side,
 //! every default is the same, and a value that the template accepts is accepted by the function.
 
 #![allow(
@@ -10,9 +10,10 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 
 use saphyr::{LoadableYamlNode, Yaml};
-use sentinel_core::settings::Settings;
+use sentinel_core::settings::{CollectorSettings, RedriveSettings, Settings, SettingsError};
 
 /// A parameter of the template.
 #[derive(Debug)]
@@ -82,8 +83,52 @@ fn reference(yaml: &Yaml) -> Option<String> {
     }
 }
 
+/// One function: its resource in the template, and how it reads its settings.
+struct Function {
+    resource: &'static str,
+    /// The settings in their Debug form, so that those of different functions are of one type.
+    read: fn(&dyn Fn(&str) -> Option<String>) -> Result<String, String>,
+    /// Variables with a default, numbers with limits, variables that are one of some words.
+    counts: [usize; 3],
+    /// What limits another variable, put out of its way: each is tried alone.
+    apart: &'static [(&'static str, &'static str)],
+}
+
+const FUNCTIONS: [Function; 3] = [
+    Function {
+        resource: "FailoverFunction",
+        read: |lookup| told(Settings::from_lookup(lookup)),
+        counts: [22, 17, 3],
+        apart: &[
+            ("CONTROL_TIMEOUT_MILLIS", "10000"),
+            ("HEDGE_DELAY_MILLIS", "10"),
+        ],
+    },
+    Function {
+        resource: "ReplicationEventsFunction",
+        read: |lookup| told(CollectorSettings::from_lookup(lookup)),
+        counts: [0, 0, 0],
+        apart: &[],
+    },
+    Function {
+        resource: "RedriveFunction",
+        read: |lookup| told(RedriveSettings::from_lookup(lookup)),
+        counts: [15, 14, 1],
+        apart: &[
+            ("REDRIVE_SAMPLE_SECONDS", "60"),
+            ("REDRIVE_SAMPLE_MAX_SECONDS", "604800"),
+        ],
+    },
+];
+
+fn told<T: Debug>(settings: Result<T, SettingsError>) -> Result<String, String> {
+    settings
+        .map(|settings| format!("{settings:?}"))
+        .map_err(|error| error.to_string())
+}
+
 /// What only a deployment can tell.
-const DEPLOYED: [(&str, &str); 4] = [
+const DEPLOYED: [(&str, &str); 6] = [
     (
         "MRAP_ARN",
         "arn:aws:s3::111122223333:accesspoint/mfzwi23gnjvgw.mrap",
@@ -94,14 +139,24 @@ const DEPLOYED: [(&str, &str); 4] = [
         "TOPIC_ARNS",
         "arn:aws:sns:us-east-2:111122223333:mrap-sentinel",
     ),
+    (
+        "WORK_BUCKETS",
+        "app-work-use1@us-east-1,app-work-euw1@eu-west-1",
+    ),
+    ("BATCH_ROLE_ARN", "arn:aws:iam::111122223333:role/batch"),
 ];
 
-fn read(more: &[(&str, &str)]) -> Result<Settings, String> {
-    let lookup = |name: &str| {
-        let mut found = more.iter().chain(&DEPLOYED);
-        Some(found.find(|(known, _)| *known == name)?.1.to_owned())
-    };
-    Settings::from_lookup(lookup).map_err(|error| error.to_string())
+impl Function {
+    fn read(&self, more: &[(&str, &str)]) -> Result<String, String> {
+        (self.read)(&|name| {
+            let mut found = more.iter().chain(&DEPLOYED);
+            Some(found.find(|(known, _)| *known == name)?.1.to_owned())
+        })
+    }
+
+    fn template(&self) -> Template {
+        template(self.resource)
+    }
 }
 
 /// Every variable whose value is nothing but a parameter's, with that parameter.
@@ -117,104 +172,129 @@ fn direct(template: &Template) -> impl Iterator<Item = (&str, &Parameter)> {
 
 #[test]
 fn the_template_sets_exactly_what_the_settings_read() {
-    let asked = RefCell::new(BTreeSet::new());
-    let lookup = |name: &str| {
-        asked.borrow_mut().insert(name.to_owned());
-        let found = DEPLOYED.iter().find(|(known, _)| *known == name)?;
-        Some(found.1.to_owned())
-    };
-    Settings::from_lookup(lookup).unwrap();
-    let set: BTreeSet<String> = template("FailoverFunction").variables.into_keys().collect();
-    assert_eq!(set, asked.into_inner());
+    for function in &FUNCTIONS {
+        let asked = RefCell::new(BTreeSet::new());
+        (function.read)(&|name| {
+            asked.borrow_mut().insert(name.to_owned());
+            let found = DEPLOYED.iter().find(|(known, _)| *known == name)?;
+            Some(found.1.to_owned())
+        })
+        .unwrap();
+        let set: BTreeSet<String> = function.template().variables.into_keys().collect();
+        assert_eq!(set, asked.into_inner(), "{}", function.resource);
+    }
 }
 
 #[test]
 fn a_parameter_is_named_like_its_variable() {
-    let template = template("FailoverFunction");
-    for (variable, parameter) in &template.variables {
-        let Some(parameter) = parameter else { continue };
-        if template.parameters.contains_key(parameter) {
-            let upper: String = parameter
-                .chars()
-                .enumerate()
-                .flat_map(|(at, c)| {
-                    let word = at > 0 && c.is_uppercase();
-                    word.then_some('_').into_iter().chain(c.to_uppercase())
-                })
-                .collect();
-            assert_eq!(&upper, variable);
+    for function in &FUNCTIONS {
+        let template = function.template();
+        for (variable, parameter) in &template.variables {
+            let Some(parameter) = parameter else { continue };
+            if template.parameters.contains_key(parameter) {
+                let upper: String = parameter
+                    .chars()
+                    .enumerate()
+                    .flat_map(|(at, c)| {
+                        let word = at > 0 && c.is_uppercase();
+                        word.then_some('_').into_iter().chain(c.to_uppercase())
+                    })
+                    .collect();
+                assert_eq!(&upper, variable);
+            }
         }
     }
 }
 
 #[test]
 fn the_template_s_defaults_are_those_of_the_settings() {
-    let template = template("FailoverFunction");
-    let defaults: Vec<(&str, &str)> = direct(&template)
-        .filter_map(|(variable, parameter)| Some((variable, parameter.default.as_deref()?)))
-        .collect();
-    assert!(defaults.len() > 20, "{defaults:?}");
-    assert_eq!(read(&defaults).unwrap(), read(&[]).unwrap());
+    for function in &FUNCTIONS {
+        let template = function.template();
+        let defaults: Vec<(&str, &str)> = direct(&template)
+            .filter_map(|(variable, parameter)| Some((variable, parameter.default.as_deref()?)))
+            .collect();
+        let [expected, ..] = function.counts;
+        assert_eq!(defaults.len(), expected, "{defaults:?}");
+        assert_eq!(function.read(&defaults), function.read(&[]));
+    }
 }
 
 #[test]
 fn the_template_s_limits_are_those_of_the_settings() {
-    let template = template("FailoverFunction");
-    // Two thresholds limit each other; each is tried with the other out of the way.
-    let apart = [
-        ("CONTROL_TIMEOUT_MILLIS", "10000"),
-        ("HEDGE_DELAY_MILLIS", "10"),
-    ];
-    let accepts = |variable: &str, value: i64| {
-        let value = value.to_string();
-        let mut all = vec![(variable, value.as_str())];
-        all.extend(apart.iter().filter(|(other, _)| *other != variable));
-        read(&all)
-    };
-    let mut tried = 0;
-    for (variable, parameter) in direct(&template) {
-        let Some((low, high)) = parameter.range else {
-            continue;
+    for function in &FUNCTIONS {
+        let template = function.template();
+        let accepts = |variable: &str, value: i64| {
+            let value = value.to_string();
+            let mut all = vec![(variable, value.as_str())];
+            all.extend(
+                function
+                    .apart
+                    .iter()
+                    .filter(|(other, _)| *other != variable),
+            );
+            function.read(&all)
         };
-        assert!(accepts(variable, low).is_ok(), "{variable}={low}");
-        assert!(
-            accepts(variable, low - 1).is_err(),
-            "{variable}={}",
-            low - 1
-        );
-        assert!(accepts(variable, high).is_ok(), "{variable}={high}");
-        assert!(
-            accepts(variable, high + 1).is_err(),
-            "{variable}={}",
-            high + 1
-        );
-        tried += 1;
+        let mut tried = 0;
+        for (variable, parameter) in direct(&template) {
+            let Some((low, high)) = parameter.range else {
+                continue;
+            };
+            for inside in [low, high] {
+                let read = accepts(variable, inside);
+                assert!(read.is_ok(), "{variable}={inside}: {read:?}");
+            }
+            for outside in [low - 1, high + 1] {
+                assert!(accepts(variable, outside).is_err(), "{variable}={outside}");
+            }
+            tried += 1;
+        }
+        let [_, expected, _] = function.counts;
+        assert_eq!(tried, expected, "limits of {}", function.resource);
     }
-    assert_eq!(tried, 17, "thresholds with limits");
 }
 
 #[test]
 fn the_template_s_words_are_those_of_the_settings() {
-    let template = template("FailoverFunction");
-    let mut tried = 0;
-    for (variable, parameter) in direct(&template) {
-        for word in &parameter.words {
-            assert!(read(&[(variable, word)]).is_ok(), "{variable}={word}");
+    for function in &FUNCTIONS {
+        let template = function.template();
+        let mut tried = 0;
+        for (variable, parameter) in direct(&template) {
+            for word in &parameter.words {
+                assert!(
+                    function.read(&[(variable, word)]).is_ok(),
+                    "{variable}={word}"
+                );
+            }
+            if parameter.words.is_empty() {
+                continue;
+            }
+            // The refusal lists all words there are.
+            let refusal = function.read(&[(variable, "?")]).unwrap_err();
+            let (_, known) = refusal.split_once("is none of ").expect(&refusal);
+            assert_eq!(
+                known.split(", ").collect::<Vec<_>>(),
+                parameter.words,
+                "{variable}"
+            );
+            tried += 1;
         }
-        if parameter.words.is_empty() {
-            continue;
-        }
-        // The refusal lists all words there are.
-        let refusal = read(&[(variable, "?")]).unwrap_err();
-        let (_, known) = refusal.split_once("is none of ").expect(&refusal);
-        assert_eq!(
-            known.split(", ").collect::<Vec<_>>(),
-            parameter.words,
-            "{variable}"
-        );
-        tried += 1;
+        let [_, _, expected] = function.counts;
+        assert_eq!(tried, expected, "words of {}", function.resource);
     }
-    assert_eq!(tried, 3, "MODE, FAILBACK and TOPOLOGY");
+}
+
+#[test]
+fn the_template_refuses_its_own_examples() {
+    // Without defaults `sam build` could not expand the loops over them.
+    let template = FUNCTIONS[0].template();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    for list in ["Members", "WorkBuckets"] {
+        let default = template.parameters[list].default.clone().unwrap();
+        let (first, _) = default.split_once(',').unwrap();
+        let rule = format!("\"Fn::Contains\": [!Ref {list}, {first}]");
+        assert!(text.contains(&rule), "{rule}");
+    }
 }
 
 #[test]
