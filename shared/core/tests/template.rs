@@ -83,11 +83,13 @@ fn reference(yaml: &Yaml) -> Option<String> {
     }
 }
 
+/// The settings in their Debug form, so that those of different functions are of one type.
+type Read = fn(&dyn Fn(&str) -> Option<String>) -> Result<String, String>;
+
 /// One function: its resource in the template, and how it reads its settings.
 struct Function {
     resource: &'static str,
-    /// The settings in their Debug form, so that those of different functions are of one type.
-    read: fn(&dyn Fn(&str) -> Option<String>) -> Result<String, String>,
+    read: Read,
     /// Variables with a default, numbers with limits, variables that are one of some words.
     counts: [usize; 3],
     /// What limits another variable, put out of its way: each is tried alone.
