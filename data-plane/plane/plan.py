@@ -75,6 +75,7 @@ class Plan:
         parameters = {
             "MrapArn": arn,
             "Members": ",".join(f"{self.bucket(member)}@{member.region}" for member in members),
+            "WorkBuckets": ",".join(f"{self.work_bucket(member)}@{member.region}" for member in members),
             "Topology": self.config.topology,
             "CanaryPrefix": self.config.canary_prefix,
             "ReplicationEventTopicArns": ",".join(self.events_topic(member) for member in members),

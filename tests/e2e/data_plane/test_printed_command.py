@@ -36,12 +36,23 @@ def test_nothing_is_empty(build, encryption):
     assert parameters == {
         "MrapArn": plane.mrap_arn(),
         "Members": f"{plane.bucket(HOME)}@us-east-1,{plane.bucket(AWAY)}@eu-west-1",
+        "WorkBuckets": f"app-work-{plane.account}-us-east-1@us-east-1,app-work-{plane.account}-eu-west-1@eu-west-1",
         "Topology": "active-passive",
         "CanaryPrefix": ".mrap-sentinel",
         "ReplicationEventTopicArns": ",".join(topics),
         "NotificationEmail": "oncall@example.com",
     }
     assert keys == "none" if encryption == "sse-s3" else keys.count(":key/") == 2
+
+
+def test_a_work_bucket_with_a_name_of_its_own_is_given_as_such(build):
+    named = TWO_MEMBERS.replace('"us-east-1"\n', '"us-east-1"\nwork_bucket = "app-manifests"\n')
+    plane = build(named)
+    _, _, parameters = _read_by_sam(plane.deploy())
+    home, away = parameters["WorkBuckets"].split(",")
+    assert (home, away) == ("app-manifests@us-east-1", f"app-work-{plane.account}-eu-west-1@eu-west-1")
+    for bucket in (each.partition("@")[0] for each in (home, away)):
+        plane.s3("us-east-1").head_bucket(Bucket=bucket)
 
 
 def test_forwarded_alarms_are_let_in(build):

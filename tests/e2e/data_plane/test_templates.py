@@ -105,6 +105,31 @@ def test_script_and_template_want_the_same(scope, encryption, further):
     assert resolved.exists("Key") == bool(encryption)
 
 
+@pytest.mark.parametrize("encryption", ["", _KMS], ids=["plain", "kms"])
+def test_the_work_bucket_suits_batch_operations(encryption):
+    """Which read no manifest that is encrypted with KMS; what is left behind ends by itself."""
+    _, _, resolved = _resolved(TWO_MEMBERS + encryption, "us-east-1")
+    bucket = resolved.properties("WorkBucket")
+    assert bucket["BucketName"] == f"app-work-{ACCOUNT}-us-east-1"
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"] == [
+        {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    ]
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4 and all(bucket["PublicAccessBlockConfiguration"].values())
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert (rule["ExpirationInDays"], rule["AbortIncompleteMultipartUpload"]) == (30, {"DaysAfterInitiation": 1})
+    assert "Prefix" not in rule and rule["Status"] == "Enabled"
+    (statement,) = resolved.properties("WorkBucketPolicy")["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Action"]) == ("Deny", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_every_replication_event_is_sent():
+    """All four there are: failures, and the three that tell of lag."""
+    _, _, resolved = _resolved(TWO_MEMBERS, "us-east-1")
+    (topic,) = resolved.properties("Bucket")["NotificationConfiguration"]["TopicConfigurations"]
+    assert topic["Event"] == "s3:Replication:*"
+
+
 def test_the_first_pass_makes_a_bucket_without_rules():
     from plane import config, plan, templates
 
@@ -268,6 +293,8 @@ def _physical(region):
         "Key.Arn": _key(region),
         "ReplicationRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/app-replication-{region}",
         "ReplicationEventsTopic": f"arn:aws:sns:{region}:{ACCOUNT}:app-replication-events",
+        "WorkBucket": f"app-work-{ACCOUNT}-{region}",
+        "WorkBucket.Arn": f"arn:aws:s3:::app-work-{ACCOUNT}-{region}",
     }
 
 
