@@ -7,6 +7,7 @@ import contextlib
 import io
 import itertools
 import json
+import re
 import zipfile
 
 import pytest
@@ -29,11 +30,17 @@ FIXTURES = REPOSITORY / "shared/core/tests/fixtures/alarms"
 
 # IAM and Lambda quotas, "IAM and AWS STS quotas" and "Lambda quotas" in the AWS documentation.
 INLINE_POLICIES_OF_A_ROLE = 10_240
+MANAGED_POLICY = 6_144
 ENVIRONMENT_BYTES = 4_096
 STATEMENTS_OF_A_FUNCTION = 20_480
 
 # Actions that know no resources, by the Service Authorization Reference.
-UNSCOPED = {"cloudwatch:GetMetricData", "cloudwatch:ListMetrics", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+UNSCOPED = {
+    *("cloudwatch:GetMetricData", "cloudwatch:ListMetrics", "xray:PutTelemetryRecords", "xray:PutTraceSegments"),
+    *("s3:CreateJob", "s3:ListJobs"),
+}
+FUNCTIONS = ("FailoverFunction", "ReplicationEventsFunction", "RedriveFunction")
+ROLES = ("FailoverRole", "ReplicationEventsRole", "RedriveRole", "BatchRole")
 
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 QUICK = {"Delay": 0.2, "MaxAttempts": 100}
@@ -50,6 +57,11 @@ TWO = ("app-use1@us-east-1", "app-euw1@eu-west-1")
 SEVENTEEN = tuple(member(number, region) for number, region in enumerate(REGIONS))
 
 
+def work_buckets(members):
+    """One in the Region of each member, with a name of the same length."""
+    return tuple(f"{'w' if entry[0] == 'b' else 'work-'}{entry[1 if entry[0] == 'b' else 0:]}" for entry in members)
+
+
 @pytest.fixture(scope="module")
 def cloud(ministack):
     """Clients by service name in the Region of these tests."""
@@ -59,19 +71,27 @@ def cloud(ministack):
     with zipfile.ZipFile(archive, "w") as code:
         code.writestr("bootstrap", "#!/bin/sh\nexit 1\n")
     s3.put_object(Bucket=CODE_BUCKET, Key="code.zip", Body=archive.getvalue())
+    s3.put_object(Bucket=CODE_BUCKET, Key="template.yaml", Body=template().encode())
     return lambda service: ministack.client(service, REGION)
 
 
 def template():
     """template.yaml with code that lies in a bucket, as `sam package` leaves it."""
     text = (REPOSITORY / "template.yaml").read_text()
-    local = "CodeUri: functions/failover\n"
-    assert local in text
-    return text.replace(local, f"CodeUri: s3://{CODE_BUCKET}/code.zip\n")
+    text, replaced = re.subn(r"CodeUri: functions/\S+", f"CodeUri: s3://{CODE_BUCKET}/code.zip", text)
+    assert replaced == len(FUNCTIONS)
+    return text
+
+
+def template_url(cloud):
+    """Where it lies: it is larger than a call may carry."""
+    return f"{cloud('s3').meta.endpoint_url}/{CODE_BUCKET}/template.yaml"
 
 
 def parameters(members=TWO, **more):
-    given = {"MrapArn": MRAP, **({"Members": ",".join(members)} if members else {}), **more}
+    lists = {"Members": members, "WorkBuckets": work_buckets(members or TWO)}
+    given = {"MrapArn": MRAP, **{name: ",".join(entries) for name, entries in lists.items() if entries}, **more}
+    given = {name: value for name, value in given.items() if value is not None}
     return [{"ParameterKey": name, "ParameterValue": str(value)} for name, value in given.items()]
 
 
@@ -103,7 +123,7 @@ def deployed(cloud, **given):
     """A stack for the time being; its resources by logical id."""
     name = f"sentinel-{next(_numbers)}"
     cloudformation = cloud("cloudformation")
-    arguments = {"StackName": name, "TemplateBody": template(), "Parameters": parameters(**given)}
+    arguments = {"StackName": name, "TemplateURL": template_url(cloud), "Parameters": parameters(**given)}
     cloudformation.create_stack(**arguments, Capabilities=CAPABILITIES)
     try:
         cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=QUICK)
@@ -131,15 +151,48 @@ def large(cloud):
         yield stack
 
 
-def policies(cloud, role):
-    """A role's inline policies by name."""
+def inline_policies(cloud, role):
+    """By name."""
     iam = cloud("iam")
     names = iam.list_role_policies(RoleName=role)["PolicyNames"]
     return {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
 
 
-def variables(cloud, stack):
-    configuration = cloud("lambda").get_function_configuration(FunctionName=stack["FailoverFunction"])
+def managed_policies(cloud, role):
+    """By ARN."""
+    iam, found = cloud("iam"), {}
+    for policy in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+        arn = policy["PolicyArn"]
+        version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        found[arn] = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    return found
+
+
+def policies(cloud, role):
+    """All of a role."""
+    return inline_policies(cloud, role) | managed_policies(cloud, role)
+
+
+def statements(cloud, role):
+    """Of all policies of a role, with actions and resources as lists."""
+    for document in policies(cloud, role).values():
+        for one in as_list(document["Statement"]):
+            yield {**one, "Action": as_list(one["Action"]), "Resource": as_list(one["Resource"])}
+
+
+def allowed(cloud, role, action):
+    """The resources on which a role may do this."""
+    found = (one["Resource"] for one in statements(cloud, role) if action in one["Action"])
+    return {resource for resources in found for resource in resources}
+
+
+def characters(document):
+    """As IAM counts them: no white space."""
+    return len(json.dumps(document, separators=(",", ":")))
+
+
+def variables(cloud, stack, function="FailoverFunction"):
+    configuration = cloud("lambda").get_function_configuration(FunctionName=stack[function])
     return configuration["Environment"]["Variables"]
 
 
@@ -167,16 +220,22 @@ def matches(cloud, found, event):
 # --- as many members as there can be ---------------------------------------------------------------
 
 
-def test_the_policies_of_seventeen_members_fit_into_a_role(cloud, large):
-    found = policies(cloud, large["FailoverRole"])
-    assert len([name for name in found if name.startswith("member-") and name != "member-keys"]) == len(SEVENTEEN)
-    # IAM counts no white space.
-    size = sum(len(json.dumps(document, separators=(",", ":"))) for document in found.values())
-    assert size <= INLINE_POLICIES_OF_A_ROLE, found
+@pytest.mark.parametrize(
+    ("role", "kinds"),
+    [("FailoverRole", ["member-"]), ("RedriveRole", ["member-", "work-"]), ("BatchRole", ["member-", "work-"])],
+)
+def test_the_policies_of_seventeen_members_fit_into_a_role(cloud, large, role, kinds):
+    inline = inline_policies(cloud, large[role])
+    for kind in kinds:
+        assert len([name for name in inline if name.startswith(kind) and name != "member-keys"]) == len(SEVENTEEN)
+    assert sum(map(characters, inline.values())) <= INLINE_POLICIES_OF_A_ROLE, inline
+    for document in managed_policies(cloud, large[role]).values():
+        assert characters(document) <= MANAGED_POLICY
 
 
-def test_the_settings_of_seventeen_members_fit_into_the_environment(cloud, large):
-    found = variables(cloud, large)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_settings_of_seventeen_members_fit_into_the_environment(cloud, large, function):
+    found = variables(cloud, large, function)
     assert found["MEMBERS"] == ",".join(SEVENTEEN)
     assert sum(len(name) + len(value) for name, value in found.items()) <= ENVIRONMENT_BYTES
 
@@ -200,42 +259,118 @@ def test_every_member_has_its_alarm(cloud, large):
 def test_a_role_may_do_nothing_everywhere(cloud, stack, request):
     stack = request.getfixturevalue(stack)
     roles = stack.of_type("AWS::IAM::Role")
-    assert set(roles) == {"FailoverRole", "FailoverFunctionTickRole"}
+    assert set(roles) == {*ROLES, "FailoverFunctionTickRole", "RedriveFunctionTickRole"}
+    attached = {logical: set(managed_policies(cloud, role)) for logical, role in roles.items()}
+    assert {logical: arns for logical, arns in attached.items() if arns} == {"RedriveRole": {stack["RedrivePolicy"]}}
     for role in roles.values():
-        assert not cloud("iam").list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-        for name, document in policies(cloud, role).items():
-            for statement in as_list(document["Statement"]):
-                actions, resources = as_list(statement["Action"]), as_list(statement["Resource"])
-                assert not any("*" in action for action in actions), (name, statement)
-                if "*" in resources:
-                    assert set(actions) <= UNSCOPED, (name, statement)
+        for statement in statements(cloud, role):
+            assert not any("*" in action for action in statement["Action"]), statement
+            if "*" in statement["Resource"]:
+                assert set(statement["Action"]) <= UNSCOPED, statement
 
 
-def test_the_function_may_write_canaries_and_nothing_else_in_a_member(cloud, small):
-    found = policies(cloud, small["FailoverRole"])
-    statements = [statement for name, document in found.items() for statement in as_list(document["Statement"])]
-    writable = [
-        resource
-        for statement in statements
-        if "s3:PutObject" in as_list(statement["Action"])
-        for resource in as_list(statement["Resource"])
-    ]
-    assert sorted(writable) == sorted(
-        [
+# What each role may write or delete, and where; nothing else.
+WRITES = {
+    "FailoverRole": {
+        "s3:PutObject": {
             "arn:aws:s3:::app-use1/.mrap-sentinel/*",
             "arn:aws:s3:::app-euw1/.mrap-sentinel/*",
-            f"arn:aws:s3:::{small['StateBucket']}/state.json",
-        ]
-    )
+            "STATE/state.json",
+        },
+        "s3:SubmitMultiRegionAccessPointRoutes": {MRAP},
+    },
+    "ReplicationEventsRole": {
+        "s3:PutObject": {"STATE/ledger/open/*", "STATE/lag.json"},
+        "sqs:DeleteMessage": {"QUEUE"},
+    },
+    "RedriveRole": {
+        "s3:PutObject": {
+            "STATE/ledger/*",
+            "STATE/redrive.json",
+            *(f"arn:aws:s3:::work-app-{region}/mrap-sentinel/{ALIAS}.mrap/*" for region in ("use1", "euw1")),
+            *(f"arn:aws:s3:::work-app-{region}" for region in ("use1", "euw1")),  # no object: for s3:ListBucket beside it
+        },
+        "s3:DeleteObject": {"STATE/ledger/*"},
+        "s3:CreateJob": {"*"},
+        "s3:UpdateJobStatus": {f"arn:aws:s3:*:{world.ACCOUNT}:job/*"},
+        "iam:PassRole": {"BATCH"},
+    },
+    "BatchRole": {
+        "s3:PutObject": {
+            f"arn:aws:s3:::work-app-{region}/mrap-sentinel/{ALIAS}.mrap/*" for region in ("use1", "euw1")
+        },
+        "s3:InitiateReplication": {
+            *(f"arn:aws:s3:::app-{region}/*" for region in ("use1", "euw1")),
+            *(f"arn:aws:s3:::app-{region}" for region in ("use1", "euw1")),  # no object: for the bucket's own actions
+        },
+        "s3:PutInventoryConfiguration": {
+            *(f"arn:aws:s3:::app-{region}" for region in ("use1", "euw1")),
+            *(f"arn:aws:s3:::app-{region}/*" for region in ("use1", "euw1")),  # no bucket
+        },
+    },
+}
 
 
-def test_without_keys_nobody_may_use_one(cloud, small):
-    text = json.dumps(policies(cloud, small["FailoverRole"]))
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_may_write_nothing_else(cloud, small, role):
+    named = {
+        "STATE": f"arn:aws:s3:::{small['StateBucket']}",
+        "QUEUE": cloud("sqs").get_queue_attributes(
+            QueueUrl=small["ReplicationEventsQueue"], AttributeNames=["QueueArn"]
+        )["Attributes"]["QueueArn"],
+        "BATCH": cloud("iam").get_role(RoleName=small["BatchRole"])["Role"]["Arn"],
+    }
+
+    def arn(resource):
+        first, slash, rest = resource.partition("/")
+        return named.get(first, first) + slash + rest
+
+    everywhere = {action for writes in WRITES.values() for action in writes}
+    found = {action: allowed(cloud, small[role], action) for action in everywhere}
+    expected = {action: set(map(arn, resources)) for action, resources in WRITES[role].items()}
+    assert {action: resources for action, resources in found.items() if resources} == expected
+
+
+def test_only_batch_operations_get_the_batch_role(cloud, small):
+    [passing] = [one for one in statements(cloud, small["RedriveRole"]) if "iam:PassRole" in one["Action"]]
+    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "batchoperations.s3.amazonaws.com"}}
+    role = cloud("iam").get_role(RoleName=small["BatchRole"])["Role"]
+    [trust] = role["AssumeRolePolicyDocument"]["Statement"]
+    assert (trust["Principal"], trust["Action"]) == ({"Service": "batchoperations.s3.amazonaws.com"}, "sts:AssumeRole")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_may_read_a_member_s_data_but_to_prove_it(cloud, small, role):
+    """Failover reads its canaries, redrive heads of versions; a job copies in the replication role's name."""
+    actions = {"s3:GetObject", "s3:GetObjectVersion"}
+    read = {
+        (action, resource)
+        for action in actions
+        for resource in allowed(cloud, small[role], action)
+        if re.match(r"arn:aws:s3:::app-\w+/", resource)
+    }
+    members = [f"arn:aws:s3:::app-{region}" for region in ("use1", "euw1")]
+    assert read == {
+        "FailoverRole": {("s3:GetObject", f"{arn}/.mrap-sentinel/*") for arn in members},
+        "RedriveRole": {("s3:GetObjectVersion", f"{arn}/*") for arn in members},
+    }.get(role, set())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_without_keys_nobody_may_use_one(cloud, small, role):
+    text = json.dumps(policies(cloud, small[role]))
     assert "kms:" not in text and "xray:" not in text
 
 
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "BatchRole"])
+def test_functions_may_use_the_key_and_send_traces_where_told_to(cloud, large, role):
+    assert allowed(cloud, large[role], "kms:GenerateDataKey") >= {KEY}
+    assert allowed(cloud, large[role], "kms:Decrypt") >= {KEY}
+    assert allowed(cloud, large[role], "xray:PutTraceSegments") == {"*"}
+
+
 def test_keys_of_the_members_are_allowed_where_given(cloud, large):
-    found = policies(cloud, large["FailoverRole"])
+    found = inline_policies(cloud, large["FailoverRole"])
     assert len(as_list(found["member-keys"]["Statement"])[0]["Resource"]) == len(SEVENTEEN)
 
 
@@ -329,7 +464,7 @@ def test_alarms_about_the_stack_itself_cannot_trigger(cloud, small):
     """They call people: their names must not look like those of the members' alarms."""
     alarms = small.of_type("AWS::CloudWatch::Alarm")
     own = {physical for logical, physical in alarms.items() if not logical.startswith("MemberAlarm")}
-    assert len(own) == 4
+    assert len(own) == 8
     for name in own:
         event = alarm_event("eventbridge-metric")
         event["detail"]["alarmName"] = name
@@ -339,12 +474,32 @@ def test_alarms_about_the_stack_itself_cannot_trigger(cloud, small):
 # --- state, invocations ----------------------------------------------------------------------------
 
 
-def test_the_state_s_current_versions_never_expire(cloud, small):
+def test_the_state_and_rows_that_are_not_settled_never_expire(cloud, small):
+    """Documents, open rows and what jobs are about; outside of the ledger not even delete markers."""
     found = small.properties("StateBucket")["LifecycleConfiguration"]["Rules"]
-    kept = {"ExpirationInDays", "ExpirationDate", "ExpiredObjectDeleteMarker"}
-    assert not any(kept & set(rule) for rule in found)
-    assert any("NoncurrentVersionExpiration" in rule for rule in found)
+    assert all(rule["Status"] == "Enabled" for rule in found)
+    expiring = {rule["Prefix"] for rule in found if {"ExpirationInDays", "ExpirationDate"} & set(rule)}
+    assert expiring == {"ledger/settled/", "ledger/handed-over/"}
+    assert {rule["Prefix"] for rule in found if "ExpiredObjectDeleteMarker" in rule} == {"ledger/"}
+    assert [rule["NoncurrentVersionExpiration"] for rule in found if "Prefix" not in rule] == [
+        {"NoncurrentDays": 14, "NewerNoncurrentVersions": 100}
+    ]
     assert cloud("s3").get_bucket_versioning(Bucket=small["StateBucket"])["Status"] == "Enabled"
+
+
+def test_settled_rows_outlive_the_memory_of_the_queue(small):
+    """A duplicate may come as late as the queue keeps it, 14 days: what was settled must be known until then."""
+    rules = small.properties("StateBucket")["LifecycleConfiguration"]["Rules"]
+    [settled] = [rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") == "ledger/settled/"]
+    queue = small.properties("ReplicationEventsQueue")
+    assert settled * 86_400 > queue["MessageRetentionPeriod"] + 86_400
+
+
+def test_a_message_stays_hidden_while_it_is_tried(small):
+    function, queue = small.properties("ReplicationEventsFunction"), small.properties("ReplicationEventsQueue")
+    [source] = small.of_type("AWS::Lambda::EventSourceMapping")
+    mapping = small.properties(source)
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"] + mapping["MaximumBatchingWindowInSeconds"]
 
 
 def test_everything_invokes_the_alias(cloud, small):
@@ -364,12 +519,48 @@ def test_everything_invokes_the_alias(cloud, small):
     assert invoked["MaximumEventAgeInSeconds"] == 900
 
 
-def test_every_parameter_of_a_variable_is_among_the_numbered_settings(small):
-    """Otherwise a change of it alone would not reach the alias."""
-    environment = json.dumps(small.properties("FailoverFunction")["Environment"])
+def test_events_are_taken_as_they_come_and_tried_one_by_one(cloud, small):
+    """By the alias, a large batch at a time, of which only what failed comes again."""
+    function = cloud("lambda")
+    alias = function.get_alias(FunctionName=small["ReplicationEventsFunction"], Name="live")["AliasArn"]
+    [source] = small.of_type("AWS::Lambda::EventSourceMapping").values()
+    mapping = function.get_event_source_mapping(UUID=source)
+    assert mapping["FunctionArn"] == alias
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (10_000, 20)
+
+
+def test_redrive_has_a_tick_and_no_retries(cloud, small):
+    function = cloud("lambda")
+    alias = function.get_alias(FunctionName=small["RedriveFunction"], Name="live")["AliasArn"]
+    schedule = cloud("scheduler").get_schedule(Name=small["RedriveFunctionTick"])
+    assert (schedule["Target"]["Arn"], schedule["ScheduleExpression"]) == (alias, "rate(1 minute)")
+    assert json.loads(schedule["Target"]["Input"]) == {"command": "tick"}
+    assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
+    invoked = function.get_function_event_invoke_config(FunctionName=small["RedriveFunction"], Qualifier="live")
+    assert invoked["MaximumRetryAttempts"] == 0
+
+
+SETTINGS = {
+    "FailoverFunction": ("SettingsVersion", 22),
+    "ReplicationEventsFunction": ("ReplicationEventsSettingsVersion", 2),
+    "RedriveFunction": ("RedriveSettingsVersion", 18),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_exactly_the_parameters_of_a_function_are_among_its_numbered_settings(small, function):
+    """Otherwise a change of one alone would not reach the alias; one of another function would publish nothing new."""
+    record, least = SETTINGS[function]
+    properties = small.properties(function)
+    environment = json.dumps([*properties["Environment"]["Variables"].values(), properties["TracingConfig"]["Mode"]])
     used = {name for name in small.parameters if f'"{name}"' in environment or f"${{{name}}}" in environment}
-    assert len(used) > 20, used
-    assert used <= set(json.loads(small.properties("SettingsVersion")["Content"]))
+    assert len(used) >= least, used
+    if "HasSecondTopic" in environment:
+        used.add("SecondTopicArn")
+    assert used == set(json.loads(small.properties(record)["Content"]))
+    version = next(name for name in small.of_type("AWS::Lambda::Version") if name.startswith(f"{function}Version"))
+    assert f"${{{record}}}" in json.dumps(small.properties(version)["Description"])
 
 
 def test_a_changed_parameter_reaches_the_alias(cloud):
@@ -393,7 +584,7 @@ def test_a_changed_parameter_reaches_the_alias(cloud):
             others = {name: value for name, value in given.items() if name != "Members"}
             cloudformation.update_stack(
                 StackName=stack.name,
-                TemplateBody=template(),  # the previous one was expanded with the previous parameters
+                TemplateURL=template_url(cloud),  # the previous one was expanded with the previous parameters
                 Parameters=parameters(members, **others),
                 Capabilities=CAPABILITIES,
             )
@@ -419,6 +610,11 @@ def test_concurrency_is_reserved_unless_told_otherwise(small, asked, reserved):
     [
         ({"Mode": "approve"}, "asks people by announcement"),
         ({"Mode": "automatic"}, "turns the dial at night"),
+        ({"Redrive": "automatic"}, "which failures need their help"),
+        ({"Redrive": "approve"}, "Redrive"),
+        ({"WorkBuckets": None}, "Give WorkBuckets"),
+        ({"WorkBuckets": "app-work"}, "must be entries such as app-work-use1@us-east-1"),
+        ({"RedriveJobs": 7}, "RedriveJobs"),
         ({"Failback": "automatic"}, "promised to touch nothing"),
         ({"Mode": "on"}, "Mode"),
         ({"MrapArn": f"arn:aws:s3::{world.ACCOUNT}:accesspoint/my-name"}, "must be the ARN with the alias"),
