@@ -18,6 +18,7 @@ pub mod notice;
 pub mod payload;
 pub mod reasons;
 pub mod reconcile;
+pub mod redrive;
 pub mod routes;
 pub mod settings;
 pub mod state;

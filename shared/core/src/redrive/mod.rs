@@ -1,0 +1,9 @@
+//! Re-drives: S3 Batch Operations jobs over what replication failed to copy.
+//!
+//! `job` holds the types of one job from planning until it is closed; `manifest`, `report` and
+//! `merge` are the formats and the data path.
+
+pub mod job;
+pub mod manifest;
+pub mod merge;
+pub mod report;
