@@ -20,6 +20,8 @@ pub enum Purpose {
     Announce,
     /// Alarms and metrics.
     Alarms,
+    /// Files of megabytes, written and read in the background.
+    Files,
 }
 
 /// How long a client waits and how often it tries.
@@ -57,6 +59,7 @@ impl Purpose {
             Self::Proof => row(1_000, 3_000, 3_000, 1),
             Self::Announce => row(1_000, 3_000, 8_000, 3),
             Self::Alarms => row(1_000, 3_000, 6_000, 2),
+            Self::Files => row(2_000, 10_000, 25_000, 3),
             Self::Probe(limit) | Self::Control(limit) => once(limit),
         }
     }
