@@ -98,16 +98,18 @@ class Handler(BaseHTTPRequestHandler):
         """What the client gets; None cuts its connection."""
         return self.ask(body)
 
-    def ask(self, body: bytes) -> Answer:
-        """The emulator's answer."""
-        upstream = http.client.HTTPConnection("127.0.0.1", self.server.proxy.upstream_port, timeout=SECONDS)
-        added = {name.lower() for name in self.added_headers}
+    def ask(self, body: bytes, port: int | None = None, **replaced: str) -> Answer:
+        """The answer of the emulator, or of what listens on `port`; headers may be replaced by name."""
+        port = port or self.server.proxy.upstream_port
+        upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+        headers = {**self.added_headers, **replaced}
+        added = {name.lower() for name in headers}
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 if name.lower() not in _HOP_BY_HOP | added | {"content-length"}:
                     upstream.putheader(name, value)
-            for name, value in self.added_headers.items():
+            for name, value in headers.items():
                 upstream.putheader(name, value)
             if body or self.command in ("PUT", "POST", "PATCH"):
                 upstream.putheader("Content-Length", str(len(body)))

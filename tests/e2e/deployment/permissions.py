@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from cloud import ACCOUNT
 
 _ROUTES = "/v20180820/mrap/instances/"
+_JOBS = "/v20180820/jobs"
 
 
 @dataclass(frozen=True, order=True)
@@ -49,17 +50,20 @@ def used(request):
             arn = unquote(request.path.removeprefix(_ROUTES)).removesuffix("/routes")
             verb = {"GET": "Get", "PATCH": "Submit"}[request.method]
             return {Permission(f"s3:{verb}MultiRegionAccessPointRoutes", arn)}
+        case "s3" if request.path.startswith(_JOBS):
+            return _of_jobs(request)
         case "s3" if request.alias:
             assert request.method in ("GET", "HEAD"), request
             access_point = f"arn:aws:s3::{ACCOUNT}:accesspoint/{request.alias}"
             return {Permission("s3:GetObject", f"{access_point}/object/{request.key}")}
         case "s3" if request.key:
             bucket = f"arn:aws:s3:::{request.bucket}"
-            action = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject"}[request.method]
-            needed = {Permission(action, f"{bucket}/{request.key}")}
+            needed = {Permission(_of_object(request), f"{bucket}/{request.key}")}
             if request.status == 404:  # and not 403, as to those who may not list
                 needed.add(Permission("s3:ListBucket", bucket))
             return needed
+        case "s3" if "list-type" in request.query:
+            return {Permission("s3:ListBucket", f"arn:aws:s3:::{request.bucket}")}
         case "s3" if "versions" in request.query:
             return {Permission("s3:ListBucketVersions", f"arn:aws:s3:::{request.bucket}")}
         case "sns" if request.operation == "Publish":
@@ -68,6 +72,38 @@ def used(request):
             return {Permission("cloudwatch:DescribeAlarms", f"arn:aws:cloudwatch:{request.regions}:{ACCOUNT}:alarm:*")}
         case "monitoring" if request.operation in ("ListMetrics", "GetMetricData"):
             return {Permission(f"cloudwatch:{request.operation}", "*")}
+    raise AssertionError(f"which permission does this need? {request}")
+
+
+def _of_object(request):
+    """The action of a request about an object."""
+    match request.method:
+        case "GET" if "uploadId" in request.query:
+            return "s3:ListMultipartUploadParts"
+        case "DELETE" if "uploadId" in request.query:
+            return "s3:AbortMultipartUpload"
+        case "GET" | "HEAD":
+            return "s3:GetObjectVersion" if "versionId" in request.query else "s3:GetObject"
+        case "DELETE":
+            return "s3:DeleteObjectVersion" if "versionId" in request.query else "s3:DeleteObject"
+        case "PUT" | "POST":  # POST begins and completes an upload
+            return "s3:PutObject"
+    raise AssertionError(f"which action is this? {request}")
+
+
+def _of_jobs(request):
+    """What a request about Batch Operations needs; a job is made with tags, and with a role passed to it."""
+    job, _, rest = request.path.removeprefix(_JOBS).lstrip("/").partition("/")
+    jobs = f"arn:aws:s3:{request.regions}:{ACCOUNT}:job"
+    match request.method, job, rest:
+        case "POST", "", "":
+            return {Permission("s3:CreateJob", "*"), Permission("s3:PutJobTagging", f"{jobs}/any")}
+        case "GET", "", "":
+            return {Permission("s3:ListJobs", "*")}
+        case "GET", job, "":
+            return {Permission("s3:DescribeJob", f"{jobs}/{job}")}
+        case "POST", job, "status":
+            return {Permission("s3:UpdateJobStatus", f"{jobs}/{job}")}
     raise AssertionError(f"which permission does this need? {request}")
 
 

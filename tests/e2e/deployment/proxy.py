@@ -1,9 +1,11 @@
 """The way of every call to MiniStack: it ends TLS, keeps a record, and makes members look down.
 
-MiniStack hands its functions the endpoint of this proxy, so that everything they ask passes through here.
+MiniStack hands its functions the endpoint of this proxy, so that everything they ask passes through here. What
+MiniStack does not know may be diverted to another server.
 """
 
 import contextlib
+import re
 import threading
 from pathlib import Path
 
@@ -15,6 +17,7 @@ class Proxy(proxying.Proxy):
 
     def __init__(self, folder: Path):
         self._down: dict[str, str] = {}
+        self._diversion = None
         self._stopped = threading.Event()
         super().__init__(folder, None, _Handler)
 
@@ -36,6 +39,21 @@ class Proxy(proxying.Proxy):
             yield
         finally:
             del self._down[bucket]
+
+    @contextlib.contextmanager
+    def diverted(self, wanted, port, account):
+        """Requests of which `wanted(request)` holds go to this port meanwhile, signed with the account's number."""
+        self._diversion = (wanted, port, account)
+        try:
+            yield
+        finally:
+            self._diversion = None
+
+    def diversion_of(self, request):
+        """Port and account, or None."""
+        if self._diversion and self._diversion[0](request):
+            return self._diversion[1:]
+        return None
 
     def fault_of(self, bucket):
         return self._down.get(bucket)
@@ -67,4 +85,8 @@ class _Handler(proxying.Handler):
                 return proxy.hang(request.bucket)
             case "503":
                 return proxying.Answer(503)
+        if diversion := proxy.diversion_of(request):
+            port, account = diversion
+            signed = re.sub(r"Credential=[^/]+/", f"Credential={account}/", self.headers["Authorization"], count=1)
+            return self.ask(body, port, Authorization=signed)
         return self.ask(body)

@@ -12,7 +12,8 @@ from processed import Processed
 _WITHIN = [
     *("s3:*", "sns:Publish", "sqs:SendMessage", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
     *("cloudwatch:DescribeAlarms", "cloudwatch:ListMetrics", "cloudwatch:GetMetricData", "events:PutEvents"),
-    *("logs:CreateLogStream", "logs:PutLogEvents", "xray:*", "lambda:InvokeFunction"),
+    *("logs:CreateLogStream", "logs:PutLogEvents", "xray:*", "lambda:InvokeFunction", "iam:PassRole"),
+    *("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
 ]
 
 

@@ -51,28 +51,6 @@ def test_every_rule_replicates(cloud, plane):
     assert arrived == {(source, target) for source in plane.regions for target in plane.regions if source != target}
 
 
-def test_replication_events_of_every_member_reach_the_queue(cloud, plane, stack):
-    """Over the topic of each member's Region; MiniStack sends no such event itself."""
-    sqs = cloud.client("sqs")
-    queue = stack.resource("ReplicationEventsQueue")
-    for topic in plane.parameters["ReplicationEventTopicArns"].split(","):
-        region = topic.split(":")[3]
-        cloud.client("sns", region).publish(TopicArn=topic, Message=json.dumps({"region": region}))
-
-    bodies = []
-
-    def all_there():
-        for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
-            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-            bodies.append(message["Body"])
-        return len(bodies) >= len(plane.regions)
-
-    until("a message of every member", all_there)
-    assert all(sum(region in body for body in bodies) == 1 for region in plane.regions), bodies
-    # As soon as a function reads this queue: a poisoned message ends in ReplicationEventsDeadLetterQueue, its
-    # neighbours do not.
-
-
 # --- Observing -----------------------------------------------------------------------------------
 
 
