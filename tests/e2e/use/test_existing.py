@@ -34,5 +34,8 @@ def test_the_commands_of_the_page_work_as_written(aws, gateway, environment, tmp
     [topic] = s3.get_bucket_notification_configuration(Bucket=world.HOME)["TopicConfigurations"]
     assert topic["TopicArn"] == f"arn:aws:sns:{world.HOME_REGION}:{world.ACCOUNT}:app-replication-events"
     assert topic["Events"] == ["s3:Replication:*"]
+    [rule] = s3.get_bucket_lifecycle_configuration(Bucket="app-work-use1")["Rules"]
+    assert (rule["Expiration"]["Days"], rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]) == (30, 1)
+    assert "aws:SecureTransport" in s3.get_bucket_policy(Bucket="app-work-use1")["Policy"]
     assert all(seen.host.endswith(".amazonaws.com") for seen in gateway.requests)
 

@@ -1,71 +1,21 @@
-"""The commands of docs/operate.md run as written, against the real function deployed from template.yaml."""
+"""The commands of docs/operate.md run as written, against the real functions deployed from template.yaml."""
 
 import json
-import os
-from pathlib import Path
-
-import pytest
 
 import page
-import processes
-import sam
 import world
-from gateway import Gateway
-
-PAGE = processes.REPOSITORY / "docs" / "operate.md"
-# Version 1 of the CLI, which the tests have, never takes a payload for base64 and does not know the option.
-_AWS_CLI_2 = """#!/bin/bash
-arguments=()
-while (($#)); do
-  if [[ $1 == --cli-binary-format ]]; then shift; else arguments+=("$1"); fi
-  shift
-done
-exec "{aws}" "${{arguments[@]}}"
-"""
-
-
-@pytest.fixture(scope="module")
-def cloud(start_ministack):
-    return start_ministack("operate", {})
-
-
-@pytest.fixture(scope="module")
-def operator(cloud, tmp_path_factory):
-    """The environment of an operator's shell; the stack is deployed over the members of the other tests."""
-    folder = tmp_path_factory.mktemp("operator")
-    gateway = Gateway(cloud.port, folder)
-    tools = Path(os.environ.get("VIRTUAL_ENV", processes.REPOSITORY / ".venv")) / "bin"
-    shim = folder / "aws"
-    shim.write_text(_AWS_CLI_2.format(aws=tools / "aws"))
-    shim.chmod(0o755)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment = {
-        **kept,
-        **gateway.environment,
-        "PATH": f"{folder}{os.pathsep}{tools}{os.pathsep}{kept['PATH']}",
-        "HOME": str(folder),
-        "AWS_ACCESS_KEY_ID": world.ACCOUNT,
-        "AWS_SECRET_ACCESS_KEY": "any",
-    }
-    parameters = {
-        "MrapArn": cloud.mrap_arn,
-        "Members": f"{world.HOME}@{world.HOME_REGION},{world.AWAY}@{world.AWAY_REGION}",
-        "Architecture": sam.ARCHITECTURE,
-    }
-    sam.deploy("sam deploy --parameter-overrides", parameters, environment, folder / "commands.log")
-    yield environment
-    gateway.stop()
+from shell import OPERATE, Shell, answers
 
 
 def test_the_commands_of_the_page_work_as_written(cloud, operator, tmp_path):
-    commands = [block.replace("mfzwi23gnjvgw.mrap", cloud.alias) for block in page.blocks(PAGE, "sh")]
+    commands = [block.replace("mfzwi23gnjvgw.mrap", cloud.alias) for block in page.blocks(OPERATE, "sh")]
     printed = page.run(commands, tmp_path, operator)
 
-    answers = [answer for text in printed for answer in _answers(text)]
-    outcomes = [answer["outcome"] for answer in answers if "outcome" in answer]
+    said = [answer for text in printed for answer in answers(text)]
+    outcomes = [answer["outcome"] for answer in said if "outcome" in answer]
     assert outcomes == ["status", "held", "released", "blocked", "no-change"]
-    assert next(answer for answer in answers if "blocking" in answer)["blocking"] == ["target-not-drifted"]
-    [routes] = [answer["Routes"] for answer in answers if "Routes" in answer]
+    assert next(answer for answer in said if "blocking" in answer)["blocking"] == ["target-not-drifted"]
+    [routes] = [answer["Routes"] for answer in said if "Routes" in answer]
     assert {route["Bucket"]: route["TrafficDialPercentage"] for route in routes} == {world.HOME: 0, world.AWAY: 100}
     [versions] = [text for block, text in zip(commands, printed, strict=True) if "list-versions" in block]
     assert versions.split("\n")[1].startswith("1\t")
@@ -99,7 +49,7 @@ def test_dead_letters_by_the_page(cloud, operator, tmp_path):
     record = {"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": {"command": "tick"}}
     sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(record))
 
-    [received] = [block for block in page.blocks(PAGE, "sh") if "receive-message" in block]
+    [received] = [block for block in page.blocks(OPERATE, "sh") if "receive-message" in block]
     [message] = json.loads(shell.run(received))["Messages"]
     (tmp_path / "event.json").write_text(json.dumps(json.loads(message["Body"])["requestPayload"]))
     again = shell.paste("file://event.json", **{"<handle>": message["ReceiptHandle"]})
@@ -112,7 +62,7 @@ def test_a_lost_state_by_the_page(cloud, operator, tmp_path):
     shell = Shell(operator, tmp_path)
     s3 = cloud.client("s3", world.CONTROL_REGION)
     bucket = shell.run("output StateBucketName").strip()
-    [restore] = [block for block in page.blocks(PAGE, "console") if "copy-object" in block]
+    [restore] = [block for block in page.blocks(OPERATE, "console") if "copy-object" in block]
     copy, repair = restore.split("sentinel", 1)
 
     good = s3.head_object(Bucket=bucket, Key="state.json")["VersionId"]
@@ -125,39 +75,3 @@ def test_a_lost_state_by_the_page(cloud, operator, tmp_path):
     assert "the state was deleted" in shell.answer("sentinel '{\"command\":\"status\"}'")["errorMessage"]
     assert shell.answer(f"sentinel{repair}")["outcome"] == "held"
     assert shell.answer("sentinel '{\"command\":\"status\"}'")["hold"]["reason"].startswith("state repaired")
-
-
-class Shell:
-    """An operator's shell, begun as the page says."""
-
-    def __init__(self, environment, folder):
-        self._environment = environment
-        self._folder = folder
-        self._beginning = page.blocks(PAGE, "sh")[0]
-        function = self.run("printf %s $FAILOVER_FUNCTION")
-        self._beginning = self._beginning.replace("$(output FailoverFunction)", function)  # asked once is enough
-
-    def run(self, command):
-        return page.run([self._beginning, command], self._folder, self._environment)[-1]
-
-    def answer(self, command):
-        """The first JSON that it printed."""
-        return _answers(self.run(command))[0]
-
-    def paste(self, words, **filled_in):
-        """Runs the page's one block with placeholders that has these words."""
-        [block] = [block for block in page.blocks(PAGE, "console") if words in block]
-        for placeholder, value in filled_in.items():
-            assert placeholder in block
-            block = block.replace(placeholder, value)
-        return self.answer(block)
-
-
-def _answers(text):
-    """The JSON documents in what was printed."""
-    decoder, found = json.JSONDecoder(), []
-    while (start := text.find("{")) >= 0:
-        document, end = decoder.raw_decode(text[start:])
-        found.append(document)
-        text = text[start + end :]
-    return found
