@@ -16,6 +16,7 @@ PACE = {
     "DailyBudget": 50,
     "EvidenceTriggerSeconds": 86400,  # nothing but the alarms of the tests opens a trigger
     "ProbeTimeoutMillis": 1000,
+    "RedriveBatchSeconds": 0,
 }
 PATIENCE_SECONDS = 20
 
@@ -93,15 +94,41 @@ class Automation:
 
     def invoke(self, payload):
         """The function's answer to an event or a command; an error of the function is one here."""
-        answer = self._cloud.client("lambda").invoke(
-            FunctionName=self.outputs["FailoverFunction"], Payload=json.dumps(payload)
-        )
+        return self._invoked(self.outputs["FailoverFunction"], payload)
+
+    def _invoked(self, function, payload):
+        answer = self._cloud.client("lambda").invoke(FunctionName=function, Payload=json.dumps(payload))
         body = json.load(answer["Payload"])
-        assert "FunctionError" not in answer, f"{payload}: {body}"
+        assert "FunctionError" not in answer, f"{str(payload)[:500]}: {body}"
         return body
 
     def command(self, name, **fields):
         return self.invoke({"command": name, **fields})
+
+    def redrive(self, name, **fields):
+        """The answer of the redrive function to a command."""
+        return self._invoked(self.outputs["RedriveFunction"], {"command": name, **fields})
+
+    def deliver(self, bodies):
+        """Messages to the replication-events function, as Lambda hands them on from its queue; what failed of them."""
+        arn = self.outputs["ReplicationEventsQueueArn"]
+        records = [
+            {
+                "messageId": f"00000000-0000-0000-0000-{number:012}",
+                "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1795193943250"},
+                "messageAttributes": {},
+                "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+                "eventSource": "aws:sqs",
+                "eventSourceARN": arn,
+                "awsRegion": CONTROL_REGION,
+            }
+            for number, body in enumerate(bodies)
+        ]
+        function = self.resource("ReplicationEventsFunction")
+        answer = self._invoked(f"{function}:live", {"Records": records})
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
     def run_output(self, output, **replaced):
         """Runs a command of the stack's outputs in a shell, as it stands there."""

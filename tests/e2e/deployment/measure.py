@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""What the failover function needs: peak memory and CPU seconds of its release binary, run by MiniStack.
+"""What the functions need: peak memory and CPU seconds of their release binaries, run by MiniStack.
 
 For MemorySize and Timeout in template.yaml. Needs what the tests beside it need; takes a minute:
 `.venv/bin/python tests/e2e/deployment/measure.py [NUMBER OF MEMBERS, 3]`
 """
 
+import json
 import os
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import events  # noqa: E402
+import replications  # noqa: E402
 from alarms import Alarms  # noqa: E402
 from automation import Automation  # noqa: E402
 from cloud import Cloud  # noqa: E402
@@ -25,6 +27,8 @@ REGIONS = [
     *("ap-southeast-1", "us-east-2"),
 ]
 TICKS = 50
+PAYLOAD_BYTES = 6_000_000  # of an invocation at most: what a batch of the queue can be
+GROUPS = 100
 
 
 def main():
@@ -37,47 +41,85 @@ def main():
             plane.deploy()
             automation = Automation(cloud, plane)
             automation.deploy("automatic")
-            measure(cloud, plane, automation)
+            measure_failover(cloud, plane, automation)
+            measure_collector(cloud, plane, automation)
+            measure_redrive(cloud, plane, automation)
         finally:
             cloud.close()
 
 
-def measure(cloud, plane, automation):
+def measure_failover(cloud, plane, automation):
     home, alarms = plane.bucket(plane.home), Alarms(cloud, plane)
-    print(f"{'':44}{'peak RSS':>10}{'CPU':>9}{'took':>9}")
-    step(cloud, "cold start and a tick", lambda: automation.command("tick"))
-    step(cloud, "a tick", lambda: automation.command("tick"))
+    step = begin(cloud, automation, "FailoverFunction")
+    step("cold start and a tick", lambda: automation.command("tick"))
+    step("a tick", lambda: automation.command("tick"))
     alarms.go_off()
     with cloud.proxy.down(home):
-        step(cloud, "an alarm: probe, turn the dial, prove, tell", lambda: automation.invoke(events.action(home)))
-    step(cloud, "the way home, by command", lambda: automation.command("failback", reason="measured", force=True))
+        step("an alarm: probe, turn the dial, prove, tell", lambda: automation.invoke(events.action(home)))
+    step("the way home, by command", lambda: automation.command("failback", reason="measured", force=True))
     with cloud.proxy.down(home, "hang"):
-        step(cloud, "the same with a home that hangs", lambda: automation.invoke(events.action(home)))
-    step(cloud, f"{TICKS} ticks with a trigger open", lambda: [automation.command("tick") for _ in range(TICKS)])
+        step("the same with a home that hangs", lambda: automation.invoke(events.action(home)))
+    step(f"{TICKS} ticks with a trigger open", lambda: [automation.command("tick") for _ in range(TICKS)])
 
 
-def step(cloud, title, run):
-    before, started = cpu_seconds(cloud), time.monotonic()
-    run()
-    took = time.monotonic() - started
-    print(f"{title:44}{peak_kib(cloud) / 1024:7.1f}MiB{cpu_seconds(cloud) - before:8.2f}s{took:8.2f}s")
+def measure_collector(cloud, plane, automation):
+    """Invoked as Lambda invokes it, which sends more messages at once than MiniStack does."""
+    step = begin(cloud, automation, "ReplicationEventsFunction")
+    step("cold start and a message", lambda: automation.deliver([failure(plane, 0)]))
+    step("a message", lambda: automation.deliver([failure(plane, 1)]))
+    one = len(json.dumps(failure(plane, 0))) + 500  # with what SQS adds
+    whole = PAYLOAD_BYTES // one
+    one_group = [failure(plane, number) for number in range(whole)]
+    step(f"a whole batch: {whole} failures of a group", lambda: automation.deliver(one_group))
+    many = [failure(plane, number, f"Reason{number % GROUPS}") for number in range(whole)]
+    step(f"the same of {GROUPS} groups", lambda: automation.deliver(many))
 
 
-def functions(cloud):
-    """The processes that MiniStack started: the function's environments."""
+def measure_redrive(cloud, plane, automation):
+    """The long way of rows to a manifest and back is measured by tests/scale."""
+    step = begin(cloud, automation, "RedriveFunction")
+    step("cold start and a status", lambda: automation.redrive("redrive-status"))
+    step(f"a tick that finds {GROUPS} new groups", lambda: automation.redrive("tick"))
+    step("a tick with nothing new", lambda: automation.redrive("tick"))
+    step(f"{TICKS} such ticks", lambda: [automation.redrive("tick") for _ in range(TICKS)])
+
+
+def failure(plane, number, reason=replications.REASON):
+    return replications.message(replications.record(plane, f"orders/2026/11/21/{number:08}.json", reason=reason))
+
+
+def begin(cloud, automation, logical_id):
+    """A function that measures what is run; `environments` of this function alone count."""
+    name = automation.resource(logical_id)
+    print(f"{logical_id:52}{'peak RSS':>10}{'CPU':>9}{'took':>9}")
+
+    def step(title, run):
+        before, started = cpu_seconds(cloud, name), time.monotonic()
+        run()
+        took = time.monotonic() - started
+        used = cpu_seconds(cloud, name) - before
+        print(f"  {title:50}{peak_kib(cloud, name) / 1024:7.1f}MiB{used:8.2f}s{took:8.2f}s")
+
+    return step
+
+
+def environments(cloud, name):
+    """The processes of a function among those that MiniStack started."""
     children = Path(f"/proc/{cloud.server.pid}/task").glob("*/children")
-    return [Path("/proc", pid) for listed in children for pid in listed.read_text().split()]
+    found = [Path("/proc", pid) for listed in children for pid in listed.read_text().split()]
+    variable = f"AWS_LAMBDA_FUNCTION_NAME={name}".encode()
+    return [each for each in found if variable in (each / "environ").read_bytes().split(b"\0")]
 
 
-def peak_kib(cloud):
-    lines = [line for each in functions(cloud) for line in (each / "status").read_text().splitlines()]
+def peak_kib(cloud, name):
+    lines = [line for each in environments(cloud, name) for line in (each / "status").read_text().splitlines()]
     return max(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
-def cpu_seconds(cloud):
+def cpu_seconds(cloud, name):
     """User and system time of all of them."""
     ticks = 0
-    for each in functions(cloud):
+    for each in environments(cloud, name):
         fields = (each / "stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
