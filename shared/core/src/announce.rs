@@ -91,6 +91,44 @@ pub enum Event {
     StateLost,
     /// The state was made anew by an operator.
     StateRepaired,
+    /// Versions fail to replicate for a reason that somebody has to mend.
+    ReplicationFailing,
+    /// A sample arrived: the rest of its group follows.
+    SampleArrived,
+    /// A sample did not arrive: its group is held again.
+    SampleFailed,
+    /// A group has nothing open any more.
+    Redriven,
+    /// Versions were settled that no re-drive can help.
+    SettledFinal,
+    /// Versions were given to a person: tried too often, or too old.
+    HandedOver,
+    /// An operator gave a group's versions up.
+    GroupAbandoned,
+    /// A group has more versions than are kept: it will be swept.
+    GroupOverflowed,
+    /// A job failed, was refused, or gave no report.
+    JobFailed,
+    /// A job stays open for very long.
+    JobOverdue,
+    /// A sweep is over.
+    SweepEnded,
+    /// The dollars for jobs are used up.
+    RedriveBudgetExhausted,
+    /// Jobs failed in a row: no further ones for a while.
+    BreakerOpened,
+    /// Jobs are created again.
+    BreakerClosed,
+    /// Work on a job fails again and again.
+    RedriveStuck,
+    /// Versions are open whose source is no member.
+    SourceUnknown,
+    /// An operator stopped re-drives.
+    RedriveHeld,
+    /// An operator lets re-drives go on.
+    RedriveReleased,
+    /// An operator asked for a re-drive.
+    RedriveAsked,
 }
 
 impl Event {
@@ -123,6 +161,25 @@ impl Event {
             Self::StateUnreachable => "state-unreachable",
             Self::StateLost => "state-lost",
             Self::StateRepaired => "state-repaired",
+            Self::ReplicationFailing => "replication-failing",
+            Self::SampleArrived => "sample-arrived",
+            Self::SampleFailed => "sample-failed",
+            Self::Redriven => "redriven",
+            Self::SettledFinal => "settled-final",
+            Self::HandedOver => "handed-over",
+            Self::GroupAbandoned => "group-abandoned",
+            Self::GroupOverflowed => "group-overflowed",
+            Self::JobFailed => "job-failed",
+            Self::JobOverdue => "job-overdue",
+            Self::SweepEnded => "sweep-ended",
+            Self::RedriveBudgetExhausted => "redrive-budget-exhausted",
+            Self::BreakerOpened => "breaker-opened",
+            Self::BreakerClosed => "breaker-closed",
+            Self::RedriveStuck => "redrive-stuck",
+            Self::SourceUnknown => "source-unknown",
+            Self::RedriveHeld => "redrive-held",
+            Self::RedriveReleased => "redrive-released",
+            Self::RedriveAsked => "redrive-asked",
         }
     }
 
@@ -186,22 +243,78 @@ pub struct Draft<'a> {
     pub answer: &'a Answer,
 }
 
+/// What an announcement of any function is made of.
+#[derive(Debug, Clone)]
+pub struct Letter<'a> {
+    /// What is announced.
+    pub event: Event,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What the event's id begins with: the incident, the group, the job.
+    pub scope: &'a str,
+    /// What distinguishes it from others of its scope and event, such as a reminder's number.
+    pub step: &'a str,
+    /// The Region it is about.
+    pub region: &'a str,
+    /// A few words for the subject.
+    pub headline: &'a str,
+    /// One paragraph for a person woken at night.
+    pub explanation: &'a str,
+    /// What the reader should do, one step a line.
+    pub advice: &'a [String],
+    /// What stands below, ready to print.
+    pub details: &'a str,
+    /// Names and values at the foot.
+    pub footer: &'a [(&'a str, &'a str)],
+    /// The incident it belongs to.
+    pub incident: Option<String>,
+    /// The document for machines.
+    pub body: Value,
+}
+
 impl Announcement {
-    /// Composes an announcement.
+    /// Composes an announcement of the `failover` function.
     #[must_use]
     pub fn compose(mrap: &MrapArn, draft: &Draft<'_>, at: Timestamp) -> Self {
-        let incident = draft.answer.incident.clone();
-        let scope = incident.as_deref().unwrap_or(mrap.alias());
-        let mut event_id = format!("{scope}/{}", draft.event.as_str());
-        if !draft.step.is_empty() {
-            let _ = write!(event_id, "/{}", draft.step);
+        let answer = draft.answer;
+        let footer: Vec<(&str, &str)> = [
+            ("Incident", answer.incident.as_deref()),
+            ("Decision", answer.decision.as_deref()),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+        let letter = Letter {
+            event: draft.event,
+            severity: draft.severity,
+            scope: answer.incident.as_deref().unwrap_or(mrap.alias()),
+            step: draft.step,
+            region: draft.region,
+            headline: draft.headline,
+            explanation: &answer.explanation,
+            advice: draft.advice,
+            details: &details(answer),
+            footer: &footer,
+            incident: answer.incident.clone(),
+            body: serde_json::to_value(answer).unwrap_or_default(),
+        };
+        Self::write(mrap, letter, at)
+    }
+
+    /// Writes an announcement.
+    #[must_use]
+    pub fn write(mrap: &MrapArn, letter: Letter<'_>, at: Timestamp) -> Self {
+        let mut event_id = format!("{}/{}", letter.scope, letter.event.as_str());
+        if !letter.step.is_empty() {
+            let _ = write!(event_id, "/{}", letter.step);
         }
-        let mut body = serde_json::to_value(draft.answer).unwrap_or_default();
+        let text = text(mrap, &letter, &event_id, at);
+        let mut body = letter.body;
         if let Value::Object(fields) = &mut body {
             for (name, value) in [
-                ("event", draft.event.as_str()),
+                ("event", letter.event.as_str()),
                 ("eventId", event_id.as_str()),
-                ("severity", draft.severity.as_str()),
+                ("severity", letter.severity.as_str()),
                 ("mrap", mrap.as_str()),
             ] {
                 fields.insert(name.to_owned(), Value::String(value.to_owned()));
@@ -210,19 +323,51 @@ impl Announcement {
         }
         Self {
             subject: subject(
-                draft.severity,
-                &format!("{} ({})", draft.headline, mrap.alias()),
+                letter.severity,
+                &format!("{} ({})", letter.headline, mrap.alias()),
             ),
-            text: text(mrap, draft, &event_id, at),
+            text,
             event_id,
-            event: draft.event,
-            severity: draft.severity,
-            incident,
-            region: draft.region.to_owned(),
+            event: letter.event,
+            severity: letter.severity,
+            incident: letter.incident,
+            region: letter.region.to_owned(),
             mrap: mrap.clone(),
             body,
             at,
         }
+    }
+}
+
+/// Announcements that wait at most.
+const OUTBOX_KEPT: usize = 100;
+
+/// Puts an announcement into an outbox unless it stands there already. A newer one about the
+/// same standstill replaces an older one that was never published.
+pub fn enqueue(outbox: &mut Vec<Announcement>, announcement: Announcement) {
+    if outbox
+        .iter()
+        .any(|one| one.event_id == announcement.event_id)
+    {
+        return;
+    }
+    if announcement.event.is_reminder() {
+        outbox.retain(|one| {
+            !(one.event == announcement.event
+                && one.incident == announcement.incident
+                && one.severity <= announcement.severity
+                && one.body.get("blocking") == announcement.body.get("blocking"))
+        });
+    }
+    outbox.push(announcement);
+    // Only when no topic takes anything for a day or so: what matters least goes first.
+    while outbox.len() > OUTBOX_KEPT {
+        let least = outbox
+            .iter()
+            .enumerate()
+            .min_by_key(|(index, one)| (one.severity, *index))
+            .map_or(0, |(index, _)| index);
+        outbox.remove(least);
     }
 }
 
@@ -246,17 +391,29 @@ pub fn subject(severity: Severity, headline: &str) -> String {
 }
 
 /// The e-mail.
-fn text(mrap: &MrapArn, draft: &Draft<'_>, event_id: &str, at: Timestamp) -> String {
-    let answer = draft.answer;
+fn text(mrap: &MrapArn, letter: &Letter<'_>, event_id: &str, at: Timestamp) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{}", draft.headline);
-    let _ = writeln!(text, "\n{}", answer.explanation);
-    if !draft.advice.is_empty() {
+    let _ = writeln!(text, "{}", letter.headline);
+    let _ = writeln!(text, "\n{}", letter.explanation);
+    if !letter.advice.is_empty() {
         text.push_str("\nWhat to do\n");
-        for step in draft.advice {
+        for step in letter.advice {
             let _ = writeln!(text, "  - {step}");
         }
     }
+    text.push_str(letter.details);
+    let _ = writeln!(text, "\nAccess point  {mrap}");
+    for (name, value) in letter.footer {
+        let _ = writeln!(text, "{name:<13} {value}");
+    }
+    let _ = writeln!(text, "Event         {event_id}");
+    let _ = writeln!(text, "Time          {at}");
+    text
+}
+
+/// Guards and routes of an answer, for the e-mail.
+fn details(answer: &Answer) -> String {
+    let mut text = String::new();
     if !answer.guards.is_empty() {
         text.push_str("\nGuards\n");
         for report in answer.guards.iter().filter(|report| report.detail != "-") {
@@ -286,15 +443,6 @@ fn text(mrap: &MrapArn, draft: &Draft<'_>, event_id: &str, at: Timestamp) -> Str
             }
         }
     }
-    let _ = writeln!(text, "\nAccess point  {mrap}");
-    if let Some(incident) = &answer.incident {
-        let _ = writeln!(text, "Incident      {incident}");
-    }
-    if let Some(decision) = &answer.decision {
-        let _ = writeln!(text, "Decision      {decision}");
-    }
-    let _ = writeln!(text, "Event         {event_id}");
-    let _ = writeln!(text, "Time          {at}");
     text
 }
 

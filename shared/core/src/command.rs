@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 
 use crate::guard::Guard;
 use crate::names::Region;
+use crate::redrive::command as redrive;
 
 mod error;
 mod fields;
 
 pub use error::{CommandError, FieldProblem};
-use fields::Fields;
-pub(crate) use fields::json_type;
+pub(crate) use fields::{Fields, json_type};
 
 /// The longest reason, in characters: it is stored with the history and printed in every page.
 pub const MAX_REASON: usize = 1000;
@@ -132,7 +132,7 @@ pub struct RehearseCommand {
 }
 
 /// The commands, as an operator types them.
-const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 10] = [
     "tick",
     "status",
     "failover",
@@ -143,16 +143,6 @@ const NAMES: [&str; 10] = [
     "release",
     "acknowledge",
     "repair-state",
-];
-
-/// Commands of the `redrive` function, which people will send here by mistake.
-const REDRIVE_NAMES: [&str; 6] = [
-    "redrive-status",
-    "redrive-hold",
-    "redrive-release",
-    "retry",
-    "sweep",
-    "abandon",
 ];
 
 /// What an operator allowed besides the guards: everything overridable, or guards by name.
@@ -214,7 +204,7 @@ impl Command {
         let name = object
             .get("command")
             .and_then(Value::as_str)
-            .ok_or(CommandError::NotText)?;
+            .ok_or(NOT_TEXT)?;
         let open = |command, allowed| Fields::open(command, object, allowed);
         match name {
             "tick" => open("tick", &[]).map(|_| Self::Tick),
@@ -248,11 +238,18 @@ impl Command {
     }
 }
 
+const NOT_TEXT: CommandError = CommandError::NotText { commands: &NAMES };
+
 fn unknown(name: &str) -> CommandError {
-    match REDRIVE_NAMES.into_iter().find(|known| *known == name) {
-        Some(command) => CommandError::OfRedrive { command },
+    // The commands of the `redrive` function, which people will send here by mistake.
+    match redrive::NAMES.into_iter().find(|known| *known == name) {
+        Some(command) => CommandError::OfAnother {
+            command,
+            function: "redrive",
+        },
         None => CommandError::NoSuchCommand {
             command: name.to_owned(),
+            commands: &NAMES,
         },
     }
 }
@@ -319,7 +316,7 @@ impl TryFrom<Value> for Command {
     fn try_from(value: Value) -> Result<Self, CommandError> {
         value
             .as_object()
-            .ok_or(CommandError::NotText)
+            .ok_or(NOT_TEXT)
             .and_then(Self::from_object)
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::announce::Announcement;
+use crate::announce::{Announcement, enqueue};
 use crate::evidence::Evidence;
 use crate::guard::GuardReport;
 use crate::names::{AlarmArn, MrapArn, Region};
@@ -32,8 +32,6 @@ const INCIDENTS_KEPT: usize = 20;
 const NOTES_KEPT: usize = 50;
 /// How long the last transition of an alarm is remembered, to recognise what arrives late.
 const ALARM_MEMORY: SignedDuration = SignedDuration::from_hours(24);
-/// Announcements that wait at most.
-const OUTBOX_KEPT: usize = 100;
 /// Alarms remembered at most.
 const ALARMS_KEPT: usize = 500;
 
@@ -604,35 +602,9 @@ impl State {
         self.proposal = None;
     }
 
-    /// Puts an announcement into the outbox unless it stands there already. A newer one about
-    /// the same standstill replaces an older one that was never published.
+    /// Puts an announcement into the outbox.
     pub fn announce(&mut self, announcement: Announcement) {
-        if self
-            .outbox
-            .iter()
-            .any(|one| one.event_id == announcement.event_id)
-        {
-            return;
-        }
-        if announcement.event.is_reminder() {
-            self.outbox.retain(|one| {
-                !(one.event == announcement.event
-                    && one.incident == announcement.incident
-                    && one.severity <= announcement.severity
-                    && one.body.get("blocking") == announcement.body.get("blocking"))
-            });
-        }
-        self.outbox.push(announcement);
-        // Only when no topic takes anything for a day or so: what matters least goes first.
-        while self.outbox.len() > OUTBOX_KEPT {
-            let least = self
-                .outbox
-                .iter()
-                .enumerate()
-                .min_by_key(|(index, one)| (one.severity, *index))
-                .map_or(0, |(index, _)| index);
-            self.outbox.remove(least);
-        }
+        enqueue(&mut self.outbox, announcement);
     }
 
     /// Forgets what has become too old to matter.

@@ -8,19 +8,26 @@ use crate::names::Region;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// `command` is not text.
-    #[error("\"command\" must be text, one of {}", super::NAMES.join(", "))]
-    NotText,
+    #[error("\"command\" must be text, one of {}", .commands.join(", "))]
+    NotText {
+        /// The commands of this function.
+        commands: &'static [&'static str],
+    },
     /// There is no such command.
-    #[error("there is no command {}; the commands are {}", Excerpt(.command), super::NAMES.join(", "))]
+    #[error("there is no command {}; the commands are {}", Excerpt(.command), .commands.join(", "))]
     NoSuchCommand {
         /// What was given.
         command: String,
+        /// The commands of this function.
+        commands: &'static [&'static str],
     },
-    /// It is a command of the `redrive` function.
-    #[error("{command} is a command of the redrive function: invoke that one")]
-    OfRedrive {
+    /// It is a command of another function.
+    #[error("{command} is a command of the {function} function: invoke that one")]
+    OfAnother {
         /// The command.
         command: &'static str,
+        /// The function whose it is.
+        function: &'static str,
     },
     /// Fields that the command does not have.
     #[error("{command} has no field {unknown}; it takes {}", allowed_or_none(.allowed))]
@@ -85,6 +92,30 @@ pub enum FieldProblem {
     NeverOverridden {
         /// The guard.
         guard: Guard,
+    },
+    /// A word that is none of those that are taken.
+    #[error("names {}, which is none of {words}", Excerpt(.found))]
+    Word {
+        /// What was given.
+        found: String,
+        /// What is taken.
+        words: &'static str,
+    },
+    /// A text of another shape.
+    #[error("is {}, which is not {expected}", Excerpt(.found))]
+    Shape {
+        /// What was given.
+        found: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// A field that contradicts another.
+    #[error("does not go with \"{with}\": {why}")]
+    Conflict {
+        /// The other field.
+        with: &'static str,
+        /// Why not.
+        why: &'static str,
     },
     /// A time that is none.
     #[error("is {}, which is not a time such as 2026-12-24T00:00:00Z", Excerpt(.0))]

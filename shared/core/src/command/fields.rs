@@ -14,14 +14,14 @@ use crate::names::Region;
 const MAX_ID: usize = 200;
 
 /// A command's object, known to hold allowed fields only.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     command: &'static str,
     object: &'a Map<String, Value>,
 }
 
 impl<'a> Fields<'a> {
     /// Refuses fields other than `allowed` and `command`.
-    pub(super) fn open(
+    pub(crate) fn open(
         command: &'static str,
         object: &'a Map<String, Value>,
         allowed: &'static [&'static str],
@@ -40,7 +40,8 @@ impl<'a> Fields<'a> {
         Ok(Self { command, object })
     }
 
-    fn wrong(&self, field: &'static str, problem: FieldProblem) -> CommandError {
+    /// The error about a field of this command.
+    pub(crate) fn wrong(&self, field: &'static str, problem: FieldProblem) -> CommandError {
         CommandError::Field {
             command: self.command,
             field,
@@ -82,13 +83,13 @@ impl<'a> Fields<'a> {
     }
 
     /// The required `reason`.
-    pub(super) fn reason(&self) -> Result<String, CommandError> {
+    pub(crate) fn reason(&self) -> Result<String, CommandError> {
         let wanted = "say in a sentence why; it is recorded and announced";
         self.text("reason", wanted, MAX_REASON)
     }
 
     /// A required id.
-    pub(super) fn id(
+    pub(crate) fn id(
         &self,
         field: &'static str,
         wanted: &'static str,
@@ -96,8 +97,65 @@ impl<'a> Fields<'a> {
         self.text(field, wanted, MAX_ID)
     }
 
+    /// A text that something is parsed from; absent is `None`.
+    pub(crate) fn parsed<T: std::str::FromStr>(
+        &self,
+        field: &'static str,
+        expected: &'static str,
+    ) -> Result<Option<T>, CommandError> {
+        if self.get(field).is_none() {
+            return Ok(None);
+        }
+        let text = self.text(field, expected, MAX_ID)?;
+        text.parse().map(Some).map_err(|_| {
+            self.wrong(
+                field,
+                FieldProblem::Shape {
+                    found: text,
+                    expected,
+                },
+            )
+        })
+    }
+
+    /// A word or a list of words out of a closed set; absent is `None`, an empty list is refused.
+    pub(crate) fn words<T: std::str::FromStr + Ord>(
+        &self,
+        field: &'static str,
+        words: &'static str,
+    ) -> Result<Option<BTreeSet<T>>, CommandError> {
+        let Some(value) = self.get(field) else {
+            return Ok(None);
+        };
+        let items = match value {
+            Value::Array(items) => items.as_slice(),
+            single => std::slice::from_ref(single),
+        };
+        if items.is_empty() {
+            return Err(self.wrong(field, FieldProblem::Empty(words)));
+        }
+        items
+            .iter()
+            .map(|item| {
+                let text = item
+                    .as_str()
+                    .ok_or_else(|| self.mistyped(field, "a word or a list of words", item))?;
+                text.parse().map_err(|_| {
+                    self.wrong(
+                        field,
+                        FieldProblem::Word {
+                            found: text.to_owned(),
+                            words,
+                        },
+                    )
+                })
+            })
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
     /// A switch that is off unless set.
-    pub(super) fn flag(&self, field: &'static str) -> Result<bool, CommandError> {
+    pub(crate) fn flag(&self, field: &'static str) -> Result<bool, CommandError> {
         self.get(field).map_or(Ok(false), |value| {
             value
                 .as_bool()
@@ -106,7 +164,7 @@ impl<'a> Fields<'a> {
     }
 
     /// One Region or a list of Regions; absent is `None`, an empty list is refused.
-    pub(super) fn regions(
+    pub(crate) fn regions(
         &self,
         field: &'static str,
     ) -> Result<Option<BTreeSet<Region>>, CommandError> {
@@ -136,7 +194,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The guards to override by name.
-    pub(super) fn overrides(&self) -> Result<BTreeSet<Guard>, CommandError> {
+    pub(crate) fn overrides(&self) -> Result<BTreeSet<Guard>, CommandError> {
         let (field, expected) = ("override", "a list of guards");
         let Some(value) = self.get(field) else {
             return Ok(BTreeSet::new());
@@ -163,7 +221,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An RFC 3339 time; absent is `None`.
-    pub(super) fn time(&self, field: &'static str) -> Result<Option<Timestamp>, CommandError> {
+    pub(crate) fn time(&self, field: &'static str) -> Result<Option<Timestamp>, CommandError> {
         let Some(value) = self.get(field) else {
             return Ok(None);
         };

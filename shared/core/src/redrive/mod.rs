@@ -3,6 +3,7 @@
 //! `job` holds the types of one job from planning until it is closed; `manifest`, `report` and
 //! `merge` are the formats and the data path.
 
+pub mod command;
 pub mod job;
 pub mod manifest;
 pub mod merge;
