@@ -51,11 +51,17 @@ fn first(regions: &BTreeSet<Region>) -> &str {
     regions.first().map_or("", Region::as_str)
 }
 
-/// `aws lambda invoke` with this payload, ready to paste.
+/// `aws lambda invoke` of the `failover` function with this payload, ready to paste.
 #[must_use]
 pub fn invoke(payload: &Value) -> String {
+    invoke_with("FAILOVER_FUNCTION", payload)
+}
+
+/// `aws lambda invoke` of the function that this shell variable names.
+#[must_use]
+pub fn invoke_with(variable: &str, payload: &Value) -> String {
     format!(
-        "aws lambda invoke --function-name \"$FAILOVER_FUNCTION\" --cli-binary-format raw-in-base64-out --payload '{payload}' /dev/stdout"
+        "aws lambda invoke --function-name \"${variable}\" --cli-binary-format raw-in-base64-out --payload '{payload}' /dev/stdout"
     )
 }
 

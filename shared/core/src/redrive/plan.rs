@@ -402,22 +402,393 @@ impl<'a> Planner<'a> {
             admission.spent = admission.spent + cost;
         }
         admission.lanes.insert(source);
-        open.job.name = JobName::new(
-            self.now,
-            &open.job.source,
-            self.state.sequence + admission.lanes.len() as u64,
-        );
-        if let Phase::Create {
-            gathered, token, ..
-        } = &mut open.job.phase
-        {
-            let gathered = gathered.clone();
-            *token = Token::new(&open.job.clone_without_phase(), &gathered);
+        let sequence = self.state.sequence + admission.lanes.len() as u64;
+        open.job.name = JobName::new(self.now, &open.job.source, sequence);
+        if matches!(open.job.kind, JobKind::Sweep(_)) {
+            // S3 makes the manifest: there is nothing to gather.
+            let gathered = Gathered::default();
+            open.job.phase = Phase::Create {
+                token: Token::new(&open.job, &gathered),
+                gathered,
+                tried: false,
+            };
         }
         plan.steps.push(Step::Plan {
             open: Box::new(open),
             cost,
         });
+    }
+
+    /// The one sample that is let through when the breaker has been open long enough.
+    fn as_trial(&self, open: OpenJob) -> Option<OpenJob> {
+        let mut trial = match open.job.kind {
+            JobKind::Sample => open,
+            JobKind::Release => {
+                let group = open.job.groups.first()?.clone();
+                let record = self.state.groups.get(&group.id())?;
+                self.sample(record)?
+            }
+            // Nothing small can be made of a sweep.
+            JobKind::Settle { .. } | JobKind::Sweep(_) => return None,
+        };
+        trial.trial = true;
+        Some(trial)
+    }
+
+    /// What is set aside for a job over so many objects; limits it to what is left of the day's
+    /// money. `Err` is what it would have cost.
+    fn price(&self, open: &mut OpenJob, objects: u64, spent: Micros) -> Result<Micros, Micros> {
+        let thresholds = &self.settings.thresholds;
+        if let JobKind::Sweep(_) = open.job.kind {
+            let cost = price::sweep(objects, open.in_bucket.unwrap_or_default());
+            let left = Micros::dollars(thresholds.daily_dollars).less(spent);
+            return if open.asked || cost <= left {
+                Ok(cost)
+            } else {
+                Err(cost)
+            };
+        }
+        let objects = objects.min(open.job.limit);
+        if open.asked {
+            return Ok(price::job(objects));
+        }
+        let budget = Micros::dollars(thresholds.daily_dollars);
+        let affordable = price::affordable(budget.less(spent));
+        // A remainder of the day's money is not spent on many small jobs, unless that is all
+        // that a whole day would allow.
+        let worth = objects
+            .min(thresholds.batch_objects)
+            .min(price::affordable(budget))
+            .max(1);
+        if affordable < worth {
+            return Err(price::job(objects));
+        }
+        open.job.limit = open.job.limit.min(affordable);
+        Ok(price::job(objects.min(affordable)))
+    }
+
+    /// Whether the size of the bucket has to be asked for before a sweep can be priced.
+    fn needs_size(&self, open: &OpenJob) -> bool {
+        matches!(open.job.kind, JobKind::Sweep(_))
+            && !open.asked
+            && self
+                .state
+                .sizes
+                .get(&open.job.source)
+                .is_none_or(|size| self.now.duration_since(size.at) > SIZE_FRESH)
+    }
+
+    /// The jobs that this lane's groups call for, whatever stands in their way.
+    fn candidates(&self, source: &BucketName) -> Vec<Candidate> {
+        let records: Vec<(GroupId, &GroupRecord)> = self
+            .state
+            .groups
+            .iter()
+            .filter(|(_, record)| record.group.source == *source)
+            .map(|(id, record)| (*id, record))
+            .collect();
+        let mut candidates = Vec::new();
+        for (id, record) in &records {
+            // What an operator gives up is given up on hold, too.
+            candidates.extend(self.abandoned(*id, record));
+        }
+        if self.state.active_hold(self.now).is_some() {
+            return candidates;
+        }
+        let free: Vec<(GroupId, &GroupRecord)> = records
+            .into_iter()
+            .filter(|(_, record)| {
+                record.active_hold(self.now).is_none()
+                    && record.abandon.is_none()
+                    && record.restore.is_none()
+            })
+            .collect();
+        for (id, record) in &free {
+            candidates.extend(self.finals(*id, record));
+            candidates.extend(self.too_old(*id, record));
+            candidates.extend(self.due_sample(record));
+            candidates.extend(self.overflowed(*id, record));
+        }
+        for asked in [true, false] {
+            candidates.extend(self.release(source, &free, asked));
+        }
+        candidates.extend(self.wished_sweep(source));
+        candidates
+    }
+
+    /// A job of this kind over these files.
+    fn job(&self, kind: JobKind, groups: Vec<Group>, files: &[&Listed], limit: u64) -> Option<Job> {
+        let source = groups.first()?.source.clone();
+        let settles = matches!(kind, JobKind::Settle { .. });
+        let hands_over = matches!(
+            kind,
+            JobKind::Settle {
+                how: How::HandedOver
+            }
+        );
+        let thresholds = &self.settings.thresholds;
+        Some(Job {
+            name: JobName::new(self.now, &source, 0),
+            kind,
+            source,
+            groups,
+            inputs: files
+                .iter()
+                .take(MAX_INPUTS)
+                .map(|file| file.name.key())
+                .collect(),
+            limit,
+            // What is settled with a reason is settled with that, however often it was tried.
+            attempts: if settles && !hands_over {
+                u32::MAX
+            } else {
+                thresholds.attempts
+            },
+            not_before: if settles && !hands_over {
+                Timestamp::MIN
+            } else {
+                minus(self.now, thresholds.age)
+            },
+            planned_at: self.now,
+            phase: Phase::Gather {
+                cursor: GatherCursor::default(),
+            },
+        })
+    }
+
+    fn settle(
+        &self,
+        record: &GroupRecord,
+        how: How,
+        files: &[&Listed],
+        due: Timestamp,
+    ) -> Option<Candidate> {
+        if files.is_empty() {
+            return None;
+        }
+        let groups = vec![record.group.clone()];
+        let job = self.job(JobKind::Settle { how }, groups, files, NO_LIMIT)?;
+        Some(Candidate {
+            due,
+            open: OpenJob::new(job),
+            objects: 0,
+            what: format!("settle group {} as {how}", record.group.id()),
+        })
+    }
+
+    fn abandoned(&self, id: GroupId, record: &GroupRecord) -> Option<Candidate> {
+        let asked = record.abandon.as_ref()?;
+        let mut files = self.free_files(id);
+        files.retain(|file| file.appended <= asked.at);
+        self.settle(record, How::Abandoned, &files, asked.at)
+    }
+
+    fn finals(&self, id: GroupId, record: &GroupRecord) -> Option<Candidate> {
+        let GroupPhase::Final { .. } = record.phase else {
+            return None;
+        };
+        let how = settles_as(record)?;
+        let files = self.ready_files(id)?;
+        let due = self.batch_due(&files);
+        self.settle(record, how, &files, due)
+    }
+
+    /// Files whose rows are all too old.
+    fn too_old(&self, id: GroupId, record: &GroupRecord) -> Option<Candidate> {
+        let waits = matches!(
+            record.phase,
+            GroupPhase::Held { .. } | GroupPhase::Released { .. }
+        );
+        if !waits || record.asked.is_some() {
+            return None;
+        }
+        let limit = minus(self.now, self.settings.thresholds.age);
+        let mut files = self.free_files(id);
+        files.retain(|file| file.name.newest.timestamp() < limit);
+        self.settle(record, How::HandedOver, &files, self.now)
+    }
+
+    /// The files of a group that a job can take; nothing while they are to be compacted first,
+    /// because a job takes few files and costs the same for few rows.
+    fn ready_files(&self, id: GroupId) -> Option<Vec<&'a Listed>> {
+        let mut files = self.free_files(id);
+        if files.is_empty() || (files.len() > MAX_INPUTS && self.compactable(id).is_some()) {
+            return None;
+        }
+        files.sort_by_key(|file| (file.name.oldest, file.name));
+        Some(files)
+    }
+
+    /// When these files are worth a job: at once if they are many, else when the first has waited
+    /// long enough.
+    fn batch_due(&self, files: &[&Listed]) -> Timestamp {
+        let thresholds = &self.settings.thresholds;
+        match Extent::of(files.iter().copied()) {
+            None => Timestamp::MAX,
+            Some(extent) if extent.rows >= thresholds.batch_objects => extent.first_appended,
+            Some(extent) => plus(extent.first_appended, thresholds.batch),
+        }
+    }
+
+    fn due_sample(&self, record: &GroupRecord) -> Option<Candidate> {
+        let GroupPhase::Held { next_sample_at, .. } = record.phase else {
+            return None;
+        };
+        let open = self.sample(record)?;
+        let objects = open.job.limit;
+        Some(Candidate {
+            due: next_sample_at,
+            what: format!(
+                "re-drive a sample of up to {objects} versions of group {} ({})",
+                record.group.id(),
+                price::job(objects)
+            ),
+            objects,
+            open,
+        })
+    }
+
+    fn sample(&self, record: &GroupRecord) -> Option<OpenJob> {
+        let files = self.ready_files(record.group.id())?;
+        let thresholds = &self.settings.thresholds;
+        let tenfold = 10_u64.saturating_pow(record.widen);
+        let limit = thresholds
+            .sample_objects
+            .saturating_mul(tenfold)
+            .min(thresholds.job_objects);
+        let groups = vec![record.group.clone()];
+        let job = self.job(JobKind::Sample, groups, &files, limit)?;
+        Some(OpenJob {
+            asked: record.asked.is_some(),
+            ..OpenJob::new(job)
+        })
+    }
+
+    /// All that the lane's released groups hold; of those that an operator asked for, or the others.
+    fn release(
+        &self,
+        source: &BucketName,
+        records: &[(GroupId, &GroupRecord)],
+        asked: bool,
+    ) -> Option<Candidate> {
+        let mut files: Vec<&Listed> = records
+            .iter()
+            .filter(|(_, record)| {
+                matches!(record.phase, GroupPhase::Released { .. })
+                    && record.overflow.is_none()
+                    && record.asked.is_some() == asked
+            })
+            .filter_map(|(id, _)| self.ready_files(*id))
+            .flatten()
+            .collect();
+        files.sort_by_key(|file| (file.name.oldest, file.name));
+        let due = if asked && !files.is_empty() {
+            self.now
+        } else {
+            self.batch_due(&files)
+        };
+        files.truncate(MAX_INPUTS);
+        let taken: BTreeSet<GroupId> = files.iter().map(|file| file.name.group).collect();
+        let groups: Vec<Group> = records
+            .iter()
+            .filter(|(id, _)| taken.contains(id))
+            .map(|(_, record)| record.group.clone())
+            .collect();
+        let rows = Extent::of(files.iter().copied()).map_or(0, |extent| extent.rows);
+        let limit = self.settings.thresholds.job_objects;
+        let objects = rows.min(limit);
+        let job = self.job(JobKind::Release, groups, &files, limit)?;
+        Some(Candidate {
+            due,
+            open: OpenJob {
+                asked,
+                ..OpenJob::new(job)
+            },
+            objects,
+            what: format!(
+                "re-drive {objects} versions of {source} ({})",
+                price::job(objects)
+            ),
+        })
+    }
+
+    /// A released group of which more failed than is kept.
+    fn overflowed(&self, id: GroupId, record: &GroupRecord) -> Option<Candidate> {
+        let overflow = record.overflow.as_ref()?;
+        let GroupPhase::Released { since } = record.phase else {
+            return None;
+        };
+        let kept = self.inventory.extent(id);
+        let rows = overflow
+            .rows
+            .saturating_add(kept.map_or(0, |kept| kept.rows));
+        let oldest = kept.map_or(overflow.oldest, |kept| kept.oldest.min(overflow.oldest));
+        let sweep = Sweep {
+            statuses: vec![SweepStatus::Failed],
+            created_after: Some(minus(oldest, SWEEP_MARGIN)),
+        };
+        let source = record.group.source.clone();
+        let in_bucket = self.state.sizes.get(&source).and_then(|size| size.objects);
+        let what = format!(
+            "sweep {source} for the {rows} versions of group {id} ({})",
+            price::sweep(rows, in_bucket.unwrap_or_default())
+        );
+        Some(Candidate {
+            due: since,
+            open: OpenJob {
+                asked: record.asked.is_some(),
+                sweeps: Some(id),
+                in_bucket,
+                ..OpenJob::new(self.sweep(source, sweep))
+            },
+            objects: rows,
+            what,
+        })
+    }
+
+    /// The sweep that an operator confirmed.
+    fn wished_sweep(&self, source: &BucketName) -> Option<Candidate> {
+        let wish = self
+            .state
+            .sweeps
+            .iter()
+            .find(|wish| wish.source == *source)?;
+        let sweep = Sweep {
+            statuses: wish.statuses.iter().copied().collect(),
+            created_after: wish.created_after,
+        };
+        Some(Candidate {
+            due: wish.asked.at,
+            open: OpenJob {
+                asked: true,
+                in_bucket: wish.in_bucket,
+                ..OpenJob::new(self.sweep(source.clone(), sweep))
+            },
+            // How many of them have failed nobody knows beforehand; the job tells when it ends.
+            objects: if wish.statuses == BTreeSet::from([SweepStatus::Failed]) {
+                0
+            } else {
+                wish.in_bucket.unwrap_or_default()
+            },
+            what: format!("sweep {source}"),
+        })
+    }
+
+    fn sweep(&self, source: BucketName, sweep: Sweep) -> Job {
+        Job {
+            name: JobName::new(self.now, &source, 0),
+            kind: JobKind::Sweep(sweep),
+            source,
+            groups: Vec::new(),
+            inputs: Vec::new(),
+            limit: 0,
+            attempts: self.settings.thresholds.attempts,
+            not_before: minus(self.now, self.settings.thresholds.age),
+            planned_at: self.now,
+            phase: Phase::Gather {
+                cursor: GatherCursor::default(),
+            },
+        }
     }
 }
 

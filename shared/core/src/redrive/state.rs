@@ -584,14 +584,25 @@ impl RedriveState {
     /// Forgets what has become too old to matter.
     pub fn forget_old(&mut self, now: Timestamp) {
         let window = super::price::WINDOW;
+        let jobs = &self.jobs;
         self.spends
-            .retain(|spend| now.duration_since(spend.at) < window);
+            .retain(|spend| now.duration_since(spend.at) < window || jobs.contains_key(&spend.job));
+        if self
+            .budget_told
+            .is_some_and(|told| now.duration_since(told) >= window)
+        {
+            self.budget_told = None;
+        }
         self.offers.retain(|offer| now < offer.expires);
         if self.hold.as_ref().is_some_and(|hold| !hold.is_active(now)) {
             self.hold = None;
         }
         for record in self.groups.values_mut() {
-            if record.hold.as_ref().is_some_and(|hold| !hold.is_active(now)) {
+            if record
+                .hold
+                .as_ref()
+                .is_some_and(|hold| !hold.is_active(now))
+            {
                 record.hold = None;
             }
         }
