@@ -1,0 +1,5 @@
+//! The `redrive` function: samples, releases, sweeps; jobs from their manifest to their proof.
+
+mod deps;
+
+pub use deps::Deps;
