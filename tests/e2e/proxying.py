@@ -137,6 +137,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _request(self, body):
         is_form = self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded")
+        is_xml = self.headers.get("Content-Type", "").endswith("/xml")
         return Request(
             method=self.command,
             host=self.headers.get("Host", ""),
@@ -144,6 +145,7 @@ class Handler(BaseHTTPRequestHandler):
             status=None,
             headers={name.lower(): value for name, value in self.headers.items()},
             form=parse_qs(body.decode(errors="replace")) if is_form else {},
+            xml=body.decode(errors="replace") if is_xml else "",
         )
 
     def _body(self) -> bytes:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import unescape
 
 _AUTHORIZATION = re.compile(r"^(?P<scheme>AWS4-[A-Z0-9-]+) Credential=(?P<credential>[^,]+)")
 _MRAP_HOST = re.compile(r"^([a-z][a-z0-9]*\.mrap)\.accesspoint\.s3-global\.amazonaws\.com$")
@@ -19,6 +20,7 @@ class Request:
     status: int | None
     headers: dict[str, str] = field(repr=False)  # names in lower case
     form: dict[str, list[str]] = field(repr=False)  # the body, where it is one
+    xml: str = field(repr=False, default="")  # the body, where it is XML
 
     def __str__(self):
         words = (self.method, self.host + self.target, self.service, self.operation, self.regions, self.access_key)
@@ -91,6 +93,14 @@ class Request:
         if self.alias:
             return path or None
         return (path.partition("/")[2] or None) if self.bucket else None
+
+    @property
+    def deleted(self):
+        """The keys of a request that deletes several objects."""
+        if "delete" not in self.query:
+            return []
+        keys = re.findall(r"<Key>(.*?)</Key>", self.xml, re.DOTALL)
+        return [unescape(key, {"&quot;": '"', "&apos;": "'"}) for key in keys]
 
     @property
     def alias(self):

@@ -64,6 +64,8 @@ def used(request):
             return needed
         case "s3" if "list-type" in request.query:
             return {Permission("s3:ListBucket", f"arn:aws:s3:::{request.bucket}")}
+        case "s3" if request.deleted:
+            return {Permission("s3:DeleteObject", f"arn:aws:s3:::{request.bucket}/{key}") for key in request.deleted}
         case "s3" if "versions" in request.query:
             return {Permission("s3:ListBucketVersions", f"arn:aws:s3:::{request.bucket}")}
         case "sns" if request.operation == "Publish":
