@@ -1,10 +1,16 @@
 """What becomes of failed replications, with everything deployed: from S3's event to a row of the ledger, and home."""
 
+import contextlib
 import json
 
 import pytest
 import replications
+from automation import until
+from batch import BatchOperations
 from replications import REASON, Failures, group_of, message, record
+
+PATIENCE_SECONDS = 120
+only_enforced = pytest.mark.parametrize("cloud", ["enforced"], indirect=True, scope="session")
 
 
 @pytest.fixture
@@ -18,6 +24,32 @@ def tried_soon(failures):
     before = failures.retry_after(1)
     yield
     failures.retry_after(before)
+
+
+@pytest.fixture(scope="module")
+def batch(cloud, plane):
+    """Batch Operations, and the data of the members as it knows them."""
+    with contextlib.closing(BatchOperations(cloud, plane)) as started:
+        yield started
+
+
+@pytest.fixture
+def told(stack, subscribed):
+    """`told(event)`: the next announcement of this event, without waiting for the schedule's minutes."""
+    mailbox, seen = subscribed(stack.outputs["NotificationTopicArn"]), []
+
+    def wait(event):
+        def found():
+            stack.redrive("tick")
+            for letter in mailbox.receive():
+                if letter["attributes"].get("event") == event and letter not in seen:
+                    return letter
+            return None
+
+        seen.append(until(f"an announcement {event}", found, seconds=PATIENCE_SECONDS))
+        return seen[-1]
+
+    return wait
 
 
 # --- Collected -----------------------------------------------------------------------------------
@@ -85,6 +117,84 @@ def test_tests_of_s3_and_news_of_lag_make_no_rows(plane, failures):
     failures.send(json.dumps(test), message(*(record(plane, f"late/{name}", name=name) for name in late)))
     failures.wait_until_handled()
     assert failures.files == before
+
+
+# --- Re-driven -----------------------------------------------------------------------------------
+
+
+@only_enforced
+def test_from_a_failed_put_to_its_proof(plane, stack, failures, batch, told):
+    """One page with the remedy; after `retry` a sample, then the rest; found at the destination, and told."""
+    home, away = plane.regions[:2]
+    keys = [f"orders/{number} 100%+\u00e9" for number in range(25)]
+    with batch.refused(home, away, REASON):
+        versions = batch.write(home, *keys)
+        for body in batch.events(failures=len(keys)):
+            failures.publish(home, body)
+        rows = failures.wait_for_rows(*keys)
+        assert {(row[0], row[1]) for row in rows} == {*versions.items()}
+        page = told("replication-failing")
+        assert "s3:ReplicateObject" in page["Message"] and page["attributes"]["severity"] == "warning"
+        assert page["body"]["rows"] == len(keys)
+        group = page["body"]["group"]
+
+        before = len(batch.jobs)
+        assert stack.redrive("retry", group=group, reason="too early")["explanation"]
+        told("sample-failed")
+        [sample] = batch.jobs[before:]
+        assert (sample["Status"], sample["ProgressSummary"]["NumberOfTasksFailed"]) == ("Complete", 10)
+
+    batch.delete(home, keys[0], versions[keys[0]])
+    stack.redrive("retry", group=group, reason="the role may write again")
+    told("sample-arrived")
+    end = told("redriven")
+    assert end["body"]["group"] == group
+    arrived = {key: batch.status(away, key, version) for key, version in versions.items()}
+    assert arrived == {key: None if key == keys[0] else "REPLICA" for key in keys}
+    assert not [row for row in failures.rows if row[0] in keys]
+
+    jobs = batch.jobs[before:]
+    assert len(jobs) == 3 and {job["Status"] for job in jobs} == {"Complete"}
+    for job in jobs:
+        assert (job["Priority"], job["RoleArn"]) == (0, stack.outputs["BatchRoleArn"])
+        assert f":::app-work-{job['RoleArn'].split(':')[4]}-{home}/mrap-sentinel/{plane.alias}/" in (
+            job["Manifest"]["Location"]["ObjectArn"]
+        )
+    status = stack.run_output("RedriveStatusCommand")
+    assert group not in {each["group"] for each in status["groups"] if each["state"] != "closed"}
+
+
+@only_enforced
+def test_a_sweep_is_priced_first_and_finds_what_never_was_replicated(plane, stack, batch, told):
+    """Nothing left to find is no failure either."""
+    source = plane.bucket(plane.home)
+    offer = stack.redrive("sweep", source=source, statuses=["FAILED"], reason="nothing should be left")
+    assert "$0.25" in offer["explanation"]
+    before = len(batch.jobs)
+    stack.redrive("sweep", source=source, confirm=offer["confirm"], reason="nothing should be left")
+    end = told("sweep-ended")
+    assert "found nothing" in end["Message"]
+    assert [job["Status"] for job in batch.jobs[before:]] == ["Failed"], "so S3 calls it"
+
+
+@only_enforced
+def test_a_hold_stops_jobs(plane, stack, failures, batch, told):
+    """The commands of the outputs, each as it stands there."""
+    home, away = plane.regions[:2]
+    with batch.refused(home, away, "DstKmsKeyNotFound"):
+        batch.write(home, "held")
+        for body in batch.events(failures=1):
+            failures.publish(home, body)
+        group = told("replication-failing")["body"]["group"]
+    before = len(batch.jobs)
+    stack.run_output("RedriveHoldCommand")
+    stack.run_output("RetryCommand", GROUP=group)
+    for _ in range(3):
+        stack.redrive("tick")
+    assert len(batch.jobs) == before
+    stack.run_output("RedriveReleaseCommand")
+    told("redriven")
+    assert len(batch.jobs) > before
 
 
 def logged(cloud, stack, group):
