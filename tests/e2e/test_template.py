@@ -595,6 +595,31 @@ def test_a_changed_parameter_reaches_the_alias(cloud):
             before = after
 
 
+def test_a_parameter_publishes_versions_of_those_functions_alone_that_have_it(cloud):
+    """A version that differs from the one before in its description only is refused by Lambda."""
+    cloudformation, function = cloud("cloudformation"), cloud("lambda")
+    with deployed(cloud) as stack:
+
+        def live():
+            aliases = (function.get_alias(FunctionName=stack[one], Name="live") for one in FUNCTIONS)
+            return [int(alias["FunctionVersion"]) for alias in aliases]
+
+        given, found = {}, [live()]
+        changes = {"RedriveJobs": 2, "HedgeDelayMillis": 301, "Redrive": "observe", "Tracing": "Active"}
+        for parameter, value in changes.items():
+            given[parameter] = value
+            with contextlib.suppress(ClientError):  # nothing to change
+                cloudformation.update_stack(
+                    StackName=stack.name,
+                    TemplateURL=template_url(cloud),
+                    Parameters=parameters(**given),
+                    Capabilities=CAPABILITIES,
+                )
+            cloudformation.get_waiter("stack_update_complete").wait(StackName=stack.name, WaiterConfig=QUICK)
+            found.append(live())
+    assert found == [[1, 1, 1], [1, 1, 2], [2, 1, 2], [2, 1, 2], [3, 2, 3]]
+
+
 @pytest.mark.parametrize(("asked", "reserved"), [(None, "5"), (7, "7"), (0, None)])
 def test_concurrency_is_reserved_unless_told_otherwise(small, asked, reserved):
     given = {} if asked is None else {"FailoverReservedConcurrency": asked}
