@@ -19,6 +19,7 @@ pub mod payload;
 pub mod reasons;
 pub mod reconcile;
 pub mod redrive;
+pub mod replication;
 pub mod routes;
 pub mod settings;
 pub mod state;

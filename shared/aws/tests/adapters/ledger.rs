@@ -106,7 +106,7 @@ async fn refusals_and_failures_are_told_apart() {
 }
 
 fn listing(files: &[(&str, u64)], goes_on: bool) -> Reply {
-    let contents: String = files
+    let contents: Vec<String> = files
         .iter()
         .map(|(key, size)| {
             format!(
@@ -118,7 +118,8 @@ fn listing(files: &[(&str, u64)], goes_on: bool) -> Reply {
     answer(
         200,
         format!(
-            "<ListBucketResult>{contents}<IsTruncated>{goes_on}</IsTruncated></ListBucketResult>"
+            "<ListBucketResult>{}<IsTruncated>{goes_on}</IsTruncated></ListBucketResult>",
+            contents.concat()
         ),
     )
 }
@@ -239,7 +240,7 @@ async fn a_success_may_hide_failures() {
     let keys: Vec<String> = (0..1500).map(|n| format!("ledger/open/g/{n:05}")).collect();
     let (world, files) = world(|request| {
         let failed = request.body.matches("<Key>").count() / 500;
-        let errors: String = (0..failed)
+        let errors: Vec<String> = (0..failed)
             .map(|n| {
                 format!(
                     "<Error><Key>ledger/open/g/{n}</Key><Code>AccessDenied</Code>\
@@ -247,7 +248,10 @@ async fn a_success_may_hide_failures() {
                 )
             })
             .collect();
-        answer(200, format!("<DeleteResult>{errors}</DeleteResult>"))
+        answer(
+            200,
+            format!("<DeleteResult>{}</DeleteResult>", errors.concat()),
+        )
     });
     let error = files
         .delete(&keys)
