@@ -12,6 +12,7 @@ pub mod edge;
 pub mod endpoints;
 pub mod failure;
 mod hedge;
+pub mod lag;
 pub mod ledger;
 pub mod limits;
 pub mod log;
