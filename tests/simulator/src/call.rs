@@ -18,6 +18,8 @@ pub(crate) enum Subject {
     Mrap { alias: String, key: Option<String> },
     /// The routes of an MRAP, by the ARN in the path.
     Routes { arn: String },
+    /// Batch Operations jobs, or one of them.
+    Jobs { id: Option<String> },
     /// Anything else: SNS, `CloudWatch`, unknown paths.
     Other,
 }
@@ -34,6 +36,8 @@ pub(crate) struct Call {
     pub(crate) path: String,
     pub(crate) authority: String,
     pub(crate) query: BTreeMap<String, String>,
+    /// The query string, for parameters that may be there several times.
+    pub(crate) raw_query: String,
     pub(crate) headers: HeaderMap,
     /// Decoded body.
     pub(crate) body: Bytes,
@@ -56,7 +60,8 @@ impl Call {
         let claims = Claims::read(&headers);
         let mut endpoint = Endpoint::of_host(host)
             .unwrap_or_else(|| Endpoint::of_signature(claims.as_ref().ok(), raw_path));
-        let query = query::parse(request.uri().query().unwrap_or_default());
+        let raw_query = request.uri().query().unwrap_or_default().to_owned();
+        let query = query::parse(&raw_query);
         let (body, trailer, bad_encoding) = decode_body(&headers, request.body());
         let mut headers = headers;
         for (name, value) in trailer {
@@ -86,6 +91,7 @@ impl Call {
             path: raw_path.to_owned(),
             authority,
             query,
+            raw_query,
             headers,
             body,
             claims,
@@ -100,6 +106,7 @@ impl Call {
             Subject::Bucket { bucket, key } => join(bucket, key.as_deref()),
             Subject::Mrap { alias, key } => join(alias, key.as_deref()),
             Subject::Routes { arn } => arn.clone(),
+            Subject::Jobs { id } => join("jobs", id.as_deref()),
             Subject::Other if self.service == Service::Sns => {
                 let form = query::parse(std::str::from_utf8(&self.body).unwrap_or_default());
                 form.get("TopicArn").cloned().unwrap_or_default()
@@ -195,6 +202,10 @@ impl Endpoint {
 fn subject(endpoint: &mut Endpoint, raw_path: &str) -> Subject {
     match endpoint.service {
         Service::S3Control => {
+            if let Some(jobs) = raw_path.strip_prefix("/v20180820/jobs") {
+                let id = jobs.split('/').nth(1).map(query::decode);
+                return Subject::Jobs { id };
+            }
             let arn = raw_path
                 .strip_prefix("/v20180820/mrap/instances/")
                 .and_then(|rest| rest.strip_suffix("/routes"));
@@ -243,6 +254,7 @@ fn operation(
         Service::S3Control => match (subject, method.as_str()) {
             (Subject::Routes { .. }, "GET") => "GetMultiRegionAccessPointRoutes",
             (Subject::Routes { .. }, "PATCH") => "SubmitMultiRegionAccessPointRoutes",
+            (Subject::Jobs { id }, method) => job_operation(id.is_some(), path, method),
             _ => "Unknown",
         },
         Service::Sns => {
@@ -264,6 +276,17 @@ fn operation(
     name.to_owned()
 }
 
+fn job_operation(one: bool, path: &str, method: &str) -> &'static str {
+    match (one, path.rsplit('/').next(), method) {
+        (false, _, "POST") => "CreateJob",
+        (false, _, "GET") => "ListJobs",
+        (true, Some("status"), "POST") => "UpdateJobStatus",
+        (true, Some("priority"), "POST") => "UpdateJobPriority",
+        (true, _, "GET") => "DescribeJob",
+        _ => "Unknown",
+    }
+}
+
 fn s3_operation(
     method: &str,
     object: bool,
@@ -279,6 +302,8 @@ fn s3_operation(
         ("GET", false) if query.get("list-type").is_some_and(|t| t == "2") => "ListObjectsV2",
         ("PUT", false) if has("versioning") => "PutBucketVersioning",
         ("POST", false) if has("delete") => "DeleteObjects",
+        ("GET", false) if has("uploads") => "ListMultipartUploads",
+        ("GET", true) if has("uploadId") => "ListParts",
         ("GET", true) => "GetObject",
         ("HEAD", true) => "HeadObject",
         ("PUT", true) if headers.contains_key("x-amz-copy-source") => "CopyObject",
@@ -369,6 +394,24 @@ mod tests {
                 Subject::Routes {
                     arn: "arn:aws:s3::111122223333:accesspoint/abc.mrap".to_owned(),
                 },
+            ),
+            (
+                "POST",
+                "https://111122223333.s3-control.eu-west-1.amazonaws.com/v20180820/jobs/1-2/status?requestedJobStatus=Ready",
+                Service::S3Control,
+                "eu-west-1",
+                "UpdateJobStatus",
+                Subject::Jobs {
+                    id: Some("1-2".to_owned()),
+                },
+            ),
+            (
+                "GET",
+                "https://s3-control.eu-west-1.amazonaws.com/v20180820/jobs",
+                Service::S3Control,
+                "eu-west-1",
+                "ListJobs",
+                Subject::Jobs { id: None },
             ),
         ];
         for (method, uri, service, region, operation, subject) in cases {

@@ -37,6 +37,86 @@ pub struct WorldConfig {
     pub default_location: String,
     /// Delays and limits.
     pub timing: Timing,
+    /// How Batch Operations jobs behave where AWS leaves it open.
+    pub jobs: JobRules,
+    /// How replication events are sent.
+    pub replication_events: EventRules,
+}
+
+/// How Batch Operations jobs behave where AWS leaves it open, and their limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JobRules {
+    /// Jobs of the account that may be active at once, over all Regions. AWS: 6.
+    pub active_quota: usize,
+    /// What a repeated `ClientRequestToken` is answered with. Not documented.
+    pub repeated_token: RepeatedToken,
+    /// Whether the manifest's decoder takes `+` for a space. Not documented.
+    pub plus_is_space: bool,
+    /// What becomes of the task for a version that is at every destination. Not documented.
+    pub already_replicated: AlreadyReplicated,
+    /// Probability that a failure shows only after its task succeeded in initiating replication.
+    pub late_failures: f64,
+    /// Whether failures that a job causes send events too. Not documented; the metric counts them.
+    pub failures_send_events: bool,
+    /// Rows of one result file of a report.
+    pub report_rows: usize,
+    /// A job that ran this many tasks fails when more than half of them did. AWS: 1,000.
+    pub failure_threshold: u64,
+}
+
+impl Default for JobRules {
+    fn default() -> Self {
+        Self {
+            active_quota: 6,
+            repeated_token: RepeatedToken::SameJob,
+            plus_is_space: false,
+            already_replicated: AlreadyReplicated::Succeeds,
+            late_failures: 0.05,
+            failures_send_events: true,
+            report_rows: 100_000,
+            failure_threshold: 1_000,
+        }
+    }
+}
+
+/// The answer to a `CreateJob` with a token that was used before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RepeatedToken {
+    /// The id of the job that the token made.
+    SameJob,
+    /// 400 `IdempotencyException`.
+    IdempotencyException,
+}
+
+/// What becomes of a task for a version that is at every destination already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlreadyReplicated {
+    /// It initiates replication, which changes nothing.
+    Succeeds,
+    /// It fails with `SrcReplicationNotPending`.
+    NotPending,
+}
+
+/// How replication events reach their queue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventRules {
+    /// Whether the source bucket of every rule has a notification configuration.
+    pub enabled: bool,
+    /// ARN of the SNS topic in between; `None` if S3 sends to the queue itself.
+    pub through_topic: Option<String>,
+}
+
+impl Default for EventRules {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            through_topic: None,
+        }
+    }
 }
 
 /// A Multi-Region Access Point.
@@ -50,6 +130,9 @@ pub struct MrapConfig {
     /// Whether every member replicates to every other one.
     #[serde(default = "yes")]
     pub full_mesh: bool,
+    /// Whether the rules of the mesh are under replication time control.
+    #[serde(default)]
+    pub time_control: bool,
 }
 
 /// A bucket of an MRAP; it is versioned.
@@ -63,6 +146,9 @@ pub struct MemberConfig {
     /// The dial at the start: 100 active, 0 passive.
     #[serde(default = "active")]
     pub dial: u8,
+    /// How objects are encrypted that do not say it themselves.
+    #[serde(default)]
+    pub encryption: Encryption,
 }
 
 /// A bucket.
@@ -76,6 +162,23 @@ pub struct BucketConfig {
     /// Versioning state.
     #[serde(default)]
     pub versioning: Versioning,
+    /// How objects are encrypted that do not say it themselves.
+    #[serde(default)]
+    pub encryption: Encryption,
+}
+
+/// Encryption at rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encryption {
+    /// SSE-S3.
+    #[default]
+    SseS3,
+    /// SSE-KMS.
+    SseKms {
+        /// ARN of the key.
+        key: String,
+    },
 }
 
 /// Versioning state of a bucket.
@@ -107,6 +210,45 @@ pub struct ReplicationRule {
     /// A disabled rule does nothing.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// Of two rules for one destination the higher one applies.
+    #[serde(default)]
+    pub priority: u32,
+    /// Whether delete markers are replicated.
+    #[serde(default)]
+    pub delete_markers: bool,
+    /// Replication metrics, without which there are no replication events either.
+    #[serde(default = "yes")]
+    pub metrics: bool,
+    /// Replication time control: events about what takes longer than a quarter of an hour.
+    #[serde(default)]
+    pub time_control: bool,
+    /// ARN of the key at the destination for objects under SSE-KMS, which are not eligible
+    /// without it.
+    #[serde(default)]
+    pub replica_kms_key: Option<String>,
+}
+
+impl ReplicationRule {
+    /// A rule for every object of `source`.
+    #[must_use]
+    pub fn new(
+        id: impl Into<String>,
+        source: impl Into<String>,
+        destination: impl Into<String>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            source: source.into(),
+            destination: destination.into(),
+            prefix: String::new(),
+            enabled: true,
+            priority: 0,
+            delete_markers: false,
+            metrics: true,
+            time_control: false,
+            replica_kms_key: None,
+        }
+    }
 }
 
 /// An SNS topic.
@@ -147,6 +289,42 @@ pub struct Timing {
     pub replication: RangeInclusive<u64>,
     /// From a Region's return until replication from or to it resumes.
     pub replication_resume: RangeInclusive<u64>,
+    /// How long replication under time control may take. AWS: 15 minutes.
+    pub replication_threshold: u64,
+    /// How long replication metrics track a transfer under time control. AWS names no figure: an
+    /// assumption.
+    pub replication_untracked: u64,
+    /// From something happening to a transfer until its event is in the queue. AWS: typically
+    /// seconds.
+    pub event_delivery: RangeInclusive<u64>,
+    /// Probability that an event takes much longer.
+    pub late_event: f64,
+    /// How long those take. AWS: a minute or longer.
+    pub late_event_delivery: RangeInclusive<u64>,
+    /// Probability that an event is sent twice.
+    pub duplicate_event: f64,
+    /// Records in a message, where several things happen at once.
+    pub records_per_message: RangeInclusive<u64>,
+    /// From a job's creation until it is `Preparing`.
+    pub job_new: RangeInclusive<u64>,
+    /// How long `DescribeJob` and `ListJobs` do not know a new job.
+    pub job_unknown: RangeInclusive<u64>,
+    /// How long a job reads its manifest.
+    pub job_preparing: RangeInclusive<u64>,
+    /// How long it generates one instead.
+    pub job_generating: RangeInclusive<u64>,
+    /// How long it is `Ready` where the quota leaves room.
+    pub job_ready: RangeInclusive<u64>,
+    /// Tasks of a job per second.
+    pub job_tasks_per_second: u64,
+    /// How long it is `Completing`.
+    pub job_completing: RangeInclusive<u64>,
+    /// How long it is `Pausing`, `Cancelling` or `Failing`.
+    pub job_stopping: RangeInclusive<u64>,
+    /// A job that waits for its confirmation longer than this fails. AWS: 30 days.
+    pub job_confirmation: u64,
+    /// How long after its end a job can be described. AWS: 90 days.
+    pub job_retention: u64,
     /// From the end of a minute until its metrics are visible.
     pub metric_delay: u64,
     /// From the end of ten seconds until their high-resolution metrics are visible. AWS names no
@@ -177,6 +355,23 @@ impl Default for Timing {
             conditional_conflict_window: 8,
             replication: 300..=4_000,
             replication_resume: 1_000..=30_000,
+            replication_threshold: 900_000,
+            replication_untracked: 86_400_000,
+            event_delivery: 500..=5_000,
+            late_event: 0.01,
+            late_event_delivery: 30_000..=300_000,
+            duplicate_event: 0.0,
+            records_per_message: 1..=1,
+            job_new: 200..=1_500,
+            job_unknown: 0..=0,
+            job_preparing: 2_000..=20_000,
+            job_generating: 30_000..=300_000,
+            job_ready: 500..=5_000,
+            job_tasks_per_second: 2_000,
+            job_completing: 1_000..=15_000,
+            job_stopping: 500..=5_000,
+            job_confirmation: 30 * 86_400_000,
+            job_retention: 90 * 86_400_000,
             metric_delay: 20_000,
             high_resolution_delay: 5_000,
             alarm_delivery: 200..=1_500,
@@ -212,6 +407,8 @@ impl WorldConfig {
             clients: BTreeMap::new(),
             default_location: "us-east-2".to_owned(),
             timing: Timing::default(),
+            jobs: JobRules::default(),
+            replication_events: EventRules::default(),
         }
     }
 
@@ -229,7 +426,19 @@ impl WorldConfig {
             alias: alias.into(),
             members: Vec::new(),
             full_mesh: true,
+            time_control: false,
         });
+        self
+    }
+
+    /// Puts the mesh of the last MRAP under replication time control.
+    ///
+    /// # Panics
+    /// If there is no MRAP yet.
+    #[must_use]
+    pub fn with_time_control(mut self) -> Self {
+        let mrap = self.mraps.last_mut().expect("an MRAP before its rules");
+        mrap.time_control = true;
         self
     }
 
@@ -245,7 +454,27 @@ impl WorldConfig {
             bucket: bucket.into(),
             region: region.into(),
             dial,
+            encryption: Encryption::SseS3,
         });
+        self
+    }
+
+    /// Makes SSE-KMS with this key the default of a bucket or member that was added before. Rules
+    /// of an MRAP's mesh towards it use the key for their replicas.
+    ///
+    /// # Panics
+    /// If there is no such bucket.
+    #[must_use]
+    pub fn encrypted(mut self, bucket: &str, key: impl Into<String>) -> Self {
+        let members = self.mraps.iter_mut().flat_map(|mrap| &mut mrap.members);
+        let members = members.map(|member| (&member.bucket, &mut member.encryption));
+        let buckets = self.buckets.iter_mut();
+        let buckets = buckets.map(|bucket| (&bucket.name, &mut bucket.encryption));
+        let (_, encryption) = members
+            .chain(buckets)
+            .find(|(name, _)| *name == bucket)
+            .expect("a bucket before its encryption");
+        *encryption = Encryption::SseKms { key: key.into() };
         self
     }
 
@@ -291,6 +520,7 @@ impl WorldConfig {
             name: name.into(),
             region: region.into(),
             versioning,
+            encryption: Encryption::SseS3,
         });
         self
     }

@@ -14,6 +14,8 @@ pub(crate) struct Dice {
     pub(crate) routes: Rng,
     pub(crate) replication: Rng,
     pub(crate) alarms: Rng,
+    pub(crate) notifications: Rng,
+    pub(crate) jobs: Rng,
 }
 
 impl Dice {
@@ -25,6 +27,8 @@ impl Dice {
             routes: root.fork(),
             replication: root.fork(),
             alarms: root.fork(),
+            notifications: root.fork(),
+            jobs: root.fork(),
         }
     }
 }

@@ -39,6 +39,8 @@ pub enum FaultKind {
     },
     /// 503 `SlowDown` (`ServiceUnavailable` outside S3). Nothing is applied.
     SlowDown,
+    /// 400 `TooManyRequestsException`, as Batch Operations throttles. Nothing is applied.
+    TooManyRequests,
     /// 500 `InternalError`. Nothing is applied.
     InternalError,
     /// Applied and answered, `millis` later than usual.

@@ -57,8 +57,11 @@ mod config;
 mod connector;
 mod dice;
 mod faults;
+mod jobs;
 mod log;
 mod mrap;
+mod notifications;
+mod reasons;
 mod regions;
 mod replication;
 mod s3;
@@ -71,13 +74,16 @@ mod wire;
 mod world;
 
 pub use config::{
-    BucketConfig, ClientConfig, DEFAULT_EPOCH, MemberConfig, MrapConfig, ReplicationRule, Timing,
-    TopicConfig, Versioning, WorldConfig,
+    AlreadyReplicated, BucketConfig, ClientConfig, DEFAULT_EPOCH, Encryption, EventRules, JobRules,
+    MemberConfig, MrapConfig, RepeatedToken, ReplicationRule, Timing, TopicConfig, Versioning,
+    WorldConfig,
 };
 pub use connector::SimClient;
 pub use faults::{Fault, FaultId, FaultKind, Outage, Service};
+pub use jobs::BatchDenial;
 pub use log::{Fate, LogEntry};
 pub use mrap::CONTROL_REGIONS;
+pub use notifications::ReplicationMessage;
 pub use simulator::Simulator;
 pub use time::{Clock, SimTime};
 pub use world::World;

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 
 use crate::config::Timing;
 use crate::dice::span;
-use crate::s3::Outgoing;
+use crate::reasons;
+use crate::s3::{Cause, Lane, Outgoing};
+use crate::truth::Reason;
 
 type Pair = (String, String);
 
@@ -18,14 +21,11 @@ pub(crate) struct Replication {
     default_delay: RangeInclusive<u64>,
     resume: RangeInclusive<u64>,
     delays: BTreeMap<Pair, RangeInclusive<u64>>,
-    denied: BTreeMap<Pair, String>,
+    denied: BTreeMap<Pair, Reason>,
     /// Waiting for a Region to return, in order of arrival here.
     parked: Vec<Outgoing>,
-    pending: BTreeMap<PendingKey, Pending>,
+    pending: BTreeMap<Arc<Lane>, Pending>,
 }
-
-/// Source, destination, rule.
-pub(crate) type PendingKey = (String, String, String);
 
 /// What is not there yet.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -46,21 +46,31 @@ impl Replication {
         }
     }
 
-    /// Counts a transfer in and draws when it is due.
+    /// Counts a transfer in and draws when it is due. The metrics of what is pending leave out
+    /// what a job started.
     pub(crate) fn start(&mut self, transfer: &Outgoing, rng: &mut Rng) -> Duration {
-        let pending = self.pending.entry(pending_key(transfer)).or_default();
-        pending.operations += 1;
-        pending.bytes += transfer.bytes;
+        if transfer.cause == Cause::Live {
+            if !self.pending.contains_key(&transfer.lane) {
+                let lane = Arc::clone(&transfer.lane);
+                self.pending.insert(lane, Pending::default());
+            }
+            if let Some(pending) = self.pending.get_mut(&transfer.lane) {
+                pending.operations += 1;
+                pending.bytes += transfer.bytes;
+            }
+        }
         let delay = self
             .delays
-            .get(&pair(transfer))
+            .get(&pair(&transfer.lane))
             .unwrap_or(&self.default_delay);
         span(rng, delay)
     }
 
     /// Counts a transfer out, whatever became of it.
     pub(crate) fn finish(&mut self, transfer: &Outgoing) {
-        if let Some(pending) = self.pending.get_mut(&pending_key(transfer)) {
+        if transfer.cause == Cause::Live
+            && let Some(pending) = self.pending.get_mut(&transfer.lane)
+        {
             pending.operations -= 1;
             pending.bytes -= transfer.bytes;
         }
@@ -85,14 +95,17 @@ impl Replication {
         delayed.collect()
     }
 
-    pub(crate) fn denial(&self, transfer: &Outgoing) -> Option<&str> {
-        self.denied.get(&pair(transfer)).map(String::as_str)
+    pub(crate) fn denial(&self, lane: &Lane) -> Option<&Reason> {
+        if self.denied.is_empty() {
+            return None;
+        }
+        self.denied.get(&pair(lane))
     }
 
     pub(crate) fn deny(&mut self, source: &str, destination: &str, reason: Option<&str>) {
         let key = (source.to_owned(), destination.to_owned());
         match reason {
-            Some(reason) => self.denied.insert(key, reason.to_owned()),
+            Some(reason) => self.denied.insert(key, reasons::known(reason)),
             None => self.denied.remove(&key),
         };
     }
@@ -107,24 +120,21 @@ impl Replication {
         self.delays.insert(key, delay);
     }
 
-    pub(crate) fn pending(&self) -> impl Iterator<Item = (&PendingKey, &Pending)> {
-        self.pending.iter()
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (&Lane, &Pending)> {
+        self.pending
+            .iter()
+            .map(|(lane, pending)| (&**lane, pending))
     }
 
     pub(crate) fn pending_between(&self, source: &str, destination: &str) -> u64 {
         self.pending
             .iter()
-            .filter(|((from, to, _), _)| from == source && to == destination)
+            .filter(|(lane, _)| &*lane.source == source && &*lane.destination == destination)
             .map(|(_, pending)| pending.operations)
             .sum()
     }
 }
 
-fn pair(transfer: &Outgoing) -> Pair {
-    (transfer.source.clone(), transfer.destination.clone())
-}
-
-fn pending_key(transfer: &Outgoing) -> PendingKey {
-    let rule = transfer.rule.clone();
-    (transfer.source.clone(), transfer.destination.clone(), rule)
+fn pair(lane: &Lane) -> Pair {
+    (lane.source.to_string(), lane.destination.to_string())
 }

@@ -207,15 +207,15 @@ fn look(simulator: &Simulator, path: &str, parameters: &str) -> Result<Value, St
                     .into_iter()
                     .map(|version| {
                         json!({
-                            "version_id": version.version_id,
-                            "etag": version.etag,
+                            "version_id": &*version.version_id,
+                            "etag": &*version.etag,
                             "size": version.body.len(),
                             "body": String::from_utf8_lossy(&version.body),
-                            "metadata": version.metadata,
+                            "metadata": version.properties.metadata,
                             "last_modified_ms": version.last_modified,
                             "delete_marker": version.delete_marker,
                             "replication": version.replication(),
-                            "transfers": version.transfers,
+                            "transfers": version.transfers.to_map(),
                         })
                     })
                     .collect()

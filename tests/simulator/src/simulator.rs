@@ -12,7 +12,7 @@ use crate::cloudwatch::Delivery;
 use crate::config::WorldConfig;
 use crate::connector::SimClient;
 use crate::time::Clock;
-use crate::{SimTime, World};
+use crate::{ReplicationMessage, SimTime, World};
 
 /// How often a waiting harness looks for deliveries that somebody else caused.
 const DELIVERY_POLL: Duration = Duration::from_secs(1);
@@ -145,6 +145,24 @@ impl Simulator {
             });
             if let Some(delivery) = delivery {
                 return delivery;
+            }
+            let poll = self.now() + DELIVERY_POLL;
+            self.clock()
+                .sleep_until(next.map_or(poll, |next| next.min(poll)))
+                .await;
+        }
+    }
+
+    /// Waits for the next message about replication that S3 sends and takes it.
+    pub async fn next_replication_message(&self) -> ReplicationMessage {
+        loop {
+            let (message, next) = self.with(|world| {
+                let message = world.take_some_replication_messages(1).pop();
+                let times = [world.next_replication_message_at(), world.next_event_at()];
+                (message, times.into_iter().flatten().min())
+            });
+            if let Some(message) = message {
+                return message;
             }
             let poll = self.now() + DELIVERY_POLL;
             self.clock()

@@ -140,13 +140,8 @@ async fn configuration_errors_fail_with_their_reason() {
 async fn rules_have_prefixes_switches_and_delays() {
     let sim = start(config(1));
     sim.with(|w| {
-        let mut rule = simulator::ReplicationRule {
-            id: format!("to-{AWAY}"),
-            source: HOME.to_owned(),
-            destination: AWAY.to_owned(),
-            prefix: "in/".to_owned(),
-            enabled: true,
-        };
+        let mut rule = simulator::ReplicationRule::new(format!("to-{AWAY}"), HOME, AWAY);
+        "in/".clone_into(&mut rule.prefix);
         w.set_replication_rule(rule.clone());
         rule.source = AWAY.to_owned();
         rule.destination = HOME.to_owned();

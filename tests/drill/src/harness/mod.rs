@@ -298,9 +298,9 @@ fn data(world: &World, stage: &Stage) -> Data {
             for version in world.versions(&member.bucket, &key) {
                 let held = Held {
                     since: version.visible_since,
-                    transfers: version.transfers.clone(),
+                    transfers: version.transfers.to_map(),
                 };
-                data.entry((key.clone(), version.version_id.clone()))
+                data.entry((key.clone(), version.version_id.to_string()))
                     .or_default()
                     .insert(member.bucket.clone(), held);
             }
@@ -314,7 +314,7 @@ fn current(world: &World, stage: &Stage) -> BTreeMap<String, BTreeMap<String, St
     for member in &stage.members {
         for key in data_keys(world, &member.bucket) {
             if let Some(object) = world.object(&member.bucket, &key) {
-                let version = object.version_id.clone();
+                let version = object.version_id.to_string();
                 current
                     .entry(key)
                     .or_default()

@@ -192,7 +192,19 @@ impl CloudWatch {
         at: SimTime,
         value: f64,
     ) {
-        self.metrics.add(region, metric, resolution, at, value);
+        self.metrics.add(region, metric, resolution, at, (value, 1));
+    }
+
+    /// Puts the same value several times.
+    pub(crate) fn put_metrics(
+        &mut self,
+        region: &str,
+        metric: &MetricName,
+        at: SimTime,
+        (value, times): (f64, u32),
+    ) {
+        self.metrics
+            .add(region, metric, Resolution::Minute, at, (value, times));
     }
 
     /// The end of the last span of which all data are visible.

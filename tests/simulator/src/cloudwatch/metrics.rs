@@ -87,10 +87,10 @@ struct Aggregate {
 }
 
 impl Aggregate {
-    fn of(value: f64) -> Self {
+    fn of(value: f64, times: u32) -> Self {
         Self {
-            sum: value,
-            count: 1.0,
+            sum: value * f64::from(times),
+            count: f64::from(times),
             least: value,
             most: value,
         }
@@ -113,7 +113,7 @@ impl Metrics {
         metric: &MetricName,
         resolution: Resolution,
         at: SimTime,
-        value: f64,
+        (value, times): (f64, u32),
     ) {
         if !self.regions.contains_key(region) {
             self.regions.insert(region.to_owned(), BTreeMap::new());
@@ -131,7 +131,7 @@ impl Metrics {
             Resolution::TenSeconds => &mut series.tens,
             Resolution::Minute => &mut series.minutes,
         };
-        let new = Aggregate::of(value);
+        let new = Aggregate::of(value, times);
         points
             .entry(at.floor_to(resolution.millis()).as_millis())
             .and_modify(|old| *old = old.merge(new))

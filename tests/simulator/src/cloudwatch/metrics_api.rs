@@ -152,7 +152,8 @@ impl CloudWatch {
             };
             let value = cbor::number(datum, "Value").ok_or_else(|| invalid("Value is missing"))?;
             let resolution = resolution_of(datum)?;
-            self.metrics.add(region, &metric, resolution, at, value);
+            self.metrics
+                .add(region, &metric, resolution, at, (value, 1));
         }
         Ok(Value::Map(Vec::new()))
     }

@@ -61,7 +61,7 @@ impl<'a> Page<'a> {
         bucket
             .keys
             .range::<str, _>((from, Bound::Unbounded))
-            .map(|(key, chain)| (key.as_str(), chain))
+            .map(|(key, chain)| (&**key, chain))
             .take_while(|(key, _)| key.starts_with(self.prefix))
     }
 

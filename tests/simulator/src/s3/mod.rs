@@ -1,24 +1,31 @@
 //! S3 of every Region: buckets, versions, conditional writes, listings, multipart uploads.
 
+mod encryption;
 mod list;
 mod multipart;
 mod objects;
+mod replicas;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use md5::{Digest, Md5};
 
 use crate::SimTime;
 use crate::call::Call;
-use crate::config::{ReplicationRule, Versioning};
+use crate::config::{Encryption, ReplicationRule, Versioning};
 use crate::log::{hex, sha256_hex};
 use crate::time::calendar;
-use crate::truth::{ObjectVersion, Transfer, Write, WriteKind};
+use crate::truth::{ObjectVersion, Properties, Transfer, Transfers, Write, WriteKind};
 use crate::wire::xml::{Element, Writer};
 use crate::wire::{Answer, ServiceError};
 
+use encryption::Keys;
 use multipart::Upload;
+
+pub(crate) use encryption::KeyState;
+pub(crate) use replicas::{Cause, Eligibility, Lane, Outgoing};
 
 const XMLNS: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
@@ -35,6 +42,8 @@ pub(crate) struct S3 {
     ids: u64,
     /// Versions that must be replicated, for the world to schedule.
     outgoing: Vec<Outgoing>,
+    /// KMS keys that are not as they should be.
+    kms: Keys,
 }
 
 /// A bucket.
@@ -42,9 +51,38 @@ pub(crate) struct S3 {
 pub(crate) struct Bucket {
     pub(crate) region: String,
     pub(crate) versioning: Versioning,
-    pub(crate) rules: Vec<ReplicationRule>,
-    keys: BTreeMap<String, Chain>,
+    encryption: Encryption,
+    rules: Vec<Rule>,
+    keys: BTreeMap<Arc<str>, Chain>,
     uploads: BTreeMap<String, Upload>,
+    /// Versions that were deleted for good: Batch Replication does not bring them back.
+    hard_deleted: BTreeSet<(Arc<str>, Arc<str>)>,
+}
+
+/// A replication rule of a bucket.
+#[derive(Debug)]
+struct Rule {
+    config: ReplicationRule,
+    lane: Arc<Lane>,
+}
+
+impl Bucket {
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &ReplicationRule> {
+        self.rules.iter().map(|rule| &rule.config)
+    }
+
+    pub(crate) fn rule(&self, id: &str) -> Option<&ReplicationRule> {
+        self.rules().find(|rule| rule.id == id)
+    }
+
+    /// Adds a rule, or replaces the one with the same id.
+    pub(crate) fn set_rule(&mut self, config: ReplicationRule) {
+        self.rules.retain(|old| old.config.id != config.id);
+        let lane = Arc::new(Lane::of(&config));
+        self.rules.push(Rule { config, lane });
+        self.rules
+            .sort_by_key(|rule| std::cmp::Reverse(rule.config.priority));
+    }
 }
 
 /// Everything under one key, oldest version first.
@@ -69,7 +107,11 @@ impl Chain {
     fn position(&self, version_id: &str) -> Option<usize> {
         self.versions
             .iter()
-            .rposition(|version| version.version_id == version_id)
+            .rposition(|version| &*version.version_id == version_id)
+    }
+
+    fn find(&self, version_id: &str) -> Option<&ObjectVersion> {
+        self.versions.get(self.position(version_id)?)
     }
 
     fn insert(&mut self, version: ObjectVersion) {
@@ -80,19 +122,12 @@ impl Chain {
             .rev()
             .take_while(|v| order(v) > order(&version))
             .count();
+        // Most keys have one version: room for four would be most of the world's memory.
+        if self.versions.is_empty() {
+            self.versions.reserve_exact(1);
+        }
         self.versions.insert(self.versions.len() - later, version);
     }
-}
-
-/// A version on its way to another bucket.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Outgoing {
-    pub(crate) source: String,
-    pub(crate) destination: String,
-    pub(crate) rule: String,
-    pub(crate) key: String,
-    pub(crate) version_id: String,
-    pub(crate) bytes: u64,
 }
 
 /// Who writes, and when.
@@ -110,9 +145,7 @@ pub(crate) struct Author<'a> {
 struct Content {
     body: bytes::Bytes,
     etag: String,
-    media_type: String,
-    metadata: BTreeMap<String, String>,
-    checksum: Option<(String, String)>,
+    properties: Properties,
 }
 
 /// A call on a bucket.
@@ -140,16 +173,25 @@ impl S3 {
             writes_by_request: BTreeMap::new(),
             ids: 0,
             outgoing: Vec::new(),
+            kms: Keys::default(),
         }
     }
 
-    pub(crate) fn create_bucket(&mut self, name: &str, region: &str, versioning: Versioning) {
+    pub(crate) fn create_bucket(
+        &mut self,
+        name: &str,
+        region: &str,
+        versioning: Versioning,
+        encryption: Encryption,
+    ) {
         let bucket = Bucket {
             region: region.to_owned(),
             versioning,
+            encryption,
             rules: Vec::new(),
             keys: BTreeMap::new(),
             uploads: BTreeMap::new(),
+            hard_deleted: BTreeSet::new(),
         };
         let twin = self.buckets.insert(name.to_owned(), bucket);
         assert!(twin.is_none(), "bucket {name} is configured twice");
@@ -161,6 +203,11 @@ impl S3 {
 
     pub(crate) fn bucket_mut(&mut self, name: &str) -> Option<&mut Bucket> {
         self.buckets.get_mut(name)
+    }
+
+    /// Deletes a bucket with everything in it.
+    pub(crate) fn delete_bucket(&mut self, name: &str) {
+        self.buckets.remove(name);
     }
 
     pub(crate) fn buckets(&self) -> impl Iterator<Item = (&str, &Bucket)> {
@@ -221,7 +268,9 @@ impl S3 {
             "DeleteObjects" => self.delete_objects(&request),
             "ListObjectsV2" => Ok(self.list_objects(&request)),
             "ListObjectVersions" => Ok(self.list_versions(&request)),
-            "CreateMultipartUpload" => Ok(self.create_upload(&request)),
+            "CreateMultipartUpload" => self.create_upload(&request),
+            "ListMultipartUploads" => Ok(self.list_uploads(&request)),
+            "ListParts" => self.list_parts(&request),
             "UploadPart" => self.upload_part(&request),
             "CompleteMultipartUpload" => self.complete_upload(&request),
             "AbortMultipartUpload" => self.abort_upload(&request),
@@ -296,15 +345,24 @@ impl S3 {
         let chains = bucket.keys.iter();
         chains
             .filter(|(_, chain)| !chain.versions.is_empty())
-            .map(|(key, _)| key.as_str())
+            .map(|(key, _)| &**key)
             .collect()
     }
 
     /// Removes every version under a prefix.
     pub(crate) fn purge(&mut self, bucket: &str, prefix: &str) {
-        if let Some(bucket) = self.buckets.get_mut(bucket) {
-            bucket.keys.retain(|key, _| !key.starts_with(prefix));
-        }
+        let Some(bucket) = self.buckets.get_mut(bucket) else {
+            return;
+        };
+        let deleted = &mut bucket.hard_deleted;
+        bucket.keys.retain(|key, chain| {
+            let stays = !key.starts_with(prefix);
+            if !stays {
+                let ids = chain.versions.iter().map(|v| Arc::clone(&v.version_id));
+                deleted.extend(ids.map(|id| (Arc::clone(key), id)));
+            }
+            stays
+        });
     }
 
     fn chain(&self, bucket: &str, key: &str) -> Option<&Chain> {
@@ -318,62 +376,72 @@ impl S3 {
         bucket: &str,
         key: &str,
         content: Content,
-    ) -> String {
+    ) -> Arc<str> {
         let version_id = self.version_id_for(bucket);
-        self.ids += 1;
-        let ordinal = self.ids;
-        let state = self.buckets.get_mut(bucket).expect("checked by the caller");
-        let rules = state
-            .rules
-            .iter()
-            .filter(|rule| rule.enabled && key.starts_with(&rule.prefix));
-        let mut transfers = BTreeMap::new();
-        for rule in rules {
-            transfers.insert(rule.destination.clone(), Transfer::Pending);
-            self.outgoing.push(Outgoing {
-                source: bucket.to_owned(),
-                destination: rule.destination.clone(),
-                rule: rule.id.clone(),
-                key: key.to_owned(),
-                version_id: version_id.clone(),
-                bytes: content.body.len() as u64,
-            });
-        }
         let etag = content.etag.clone();
-        let chain = state.keys.entry(key.to_owned()).or_default();
-        chain.last_put = Some(author.at);
-        chain.remove_null(&version_id);
-        chain.insert(ObjectVersion {
-            version_id: version_id.clone(),
-            etag: content.etag,
+        let version = ObjectVersion {
+            version_id: Arc::clone(&version_id),
+            etag: content.etag.into(),
             body: content.body,
-            metadata: content.metadata,
-            content_type: content.media_type,
+            properties: Arc::new(content.properties),
             last_modified: author.at,
             visible_since: author.at,
             delete_marker: false,
             is_replica: false,
-            transfers,
-            ordinal,
-            checksum: content.checksum,
-        });
+            transfers: Transfers::default(),
+            ordinal: self.next_ordinal(),
+        };
+        let chain = self.insert(bucket, key, version);
+        chain.last_put = Some(author.at);
         self.record(author, bucket, key, &version_id, etag, WriteKind::Put);
         version_id
     }
 
-    /// Writes a plain object as the harness; the bucket must exist.
+    /// Adds a new version under its key and plans its replication.
+    fn insert(&mut self, bucket: &str, key: &str, mut version: ObjectVersion) -> &mut Chain {
+        let state = self.buckets.get_mut(bucket).expect("checked by the caller");
+        let key = match state.keys.get_key_value(key) {
+            Some((key, _)) => Arc::clone(key),
+            None => Arc::from(key),
+        };
+        let first = self.outgoing.len();
+        for lane in state.lanes(&key, &version) {
+            let live = Outgoing::new(lane, &key, &version, Cause::Live);
+            self.outgoing.push(live);
+        }
+        for live in &self.outgoing[first..] {
+            let destination = &live.lane.destination;
+            version.transfers.set(destination, Transfer::Pending);
+        }
+        let chain = state.keys.entry(key).or_default();
+        chain.remove_null(&version.version_id);
+        chain.insert(version);
+        chain
+    }
+
+    fn next_ordinal(&mut self) -> u64 {
+        self.ids += 1;
+        self.ids
+    }
+
+    /// Writes a plain object as the harness or a service does; the bucket must exist.
     pub(crate) fn put_plain(
         &mut self,
         author: Author<'_>,
         bucket: &str,
         key: &str,
         body: bytes::Bytes,
-    ) -> String {
+        encryption: Option<Encryption>,
+    ) -> Arc<str> {
+        let encryption = encryption.unwrap_or_else(|| self.buckets[bucket].encryption.clone());
         let content = Content {
             etag: etag_of(&body),
             body,
-            media_type: "application/octet-stream".to_owned(),
-            ..Content::default()
+            properties: Properties {
+                content_type: "application/octet-stream".to_owned(),
+                encryption,
+                ..Properties::default()
+            },
         };
         self.put_version(author, bucket, key, content)
     }
@@ -385,16 +453,14 @@ impl S3 {
         author: Author<'_>,
         bucket: &str,
         key: &str,
-    ) -> Option<String> {
+    ) -> Option<Arc<str>> {
         let versioning = self.buckets.get(bucket)?.versioning;
         let version_id = self.version_id_for(bucket);
-        self.ids += 1;
-        let ordinal = self.ids;
-        let chain = self.buckets.get_mut(bucket)?.keys.entry(key.to_owned());
-        let chain = chain.or_default();
-        chain.last_delete = Some(author.at);
-        chain.remove_null(&version_id);
         if versioning == Versioning::Unversioned {
+            let chain = self.buckets.get_mut(bucket)?.keys.entry(Arc::from(key));
+            let chain = chain.or_default();
+            chain.last_delete = Some(author.at);
+            chain.remove_null(&version_id);
             self.record(
                 author,
                 bucket,
@@ -405,37 +471,41 @@ impl S3 {
             );
             return None;
         }
-        chain.insert(ObjectVersion {
-            version_id: version_id.clone(),
-            etag: String::new(),
+        let marker = ObjectVersion {
+            version_id: Arc::clone(&version_id),
+            etag: Arc::from(""),
             body: bytes::Bytes::new(),
-            metadata: BTreeMap::new(),
-            content_type: String::new(),
+            properties: Arc::default(),
             last_modified: author.at,
             visible_since: author.at,
             delete_marker: true,
             is_replica: false,
-            transfers: BTreeMap::new(),
-            ordinal,
-            checksum: None,
-        });
+            transfers: Transfers::default(),
+            ordinal: self.next_ordinal(),
+        };
+        let chain = self.insert(bucket, key, marker);
+        chain.last_delete = Some(author.at);
         let kind = WriteKind::DeleteMarker;
         self.record(author, bucket, key, &version_id, String::new(), kind);
         Some(version_id)
     }
 
     /// Removes a version for good; returns whether it was a delete marker.
-    fn delete_version(
+    pub(crate) fn delete_version(
         &mut self,
         author: Author<'_>,
         bucket: &str,
         key: &str,
         version_id: &str,
     ) -> Option<bool> {
-        let chain = self.buckets.get_mut(bucket)?.keys.get_mut(key)?;
+        let bucket_state = self.buckets.get_mut(bucket)?;
+        let name = Arc::clone(bucket_state.keys.get_key_value(key)?.0);
+        let chain = bucket_state.keys.get_mut(key)?;
         let position = chain.position(version_id)?;
         let removed = chain.versions.remove(position);
         chain.last_delete = Some(author.at);
+        let id = Arc::clone(&removed.version_id);
+        bucket_state.hard_deleted.insert((name, id));
         let kind = WriteKind::DeleteVersion;
         self.record(author, bucket, key, version_id, String::new(), kind);
         Some(removed.delete_marker)
@@ -467,10 +537,10 @@ impl S3 {
         });
     }
 
-    fn version_id_for(&mut self, bucket: &str) -> String {
+    fn version_id_for(&mut self, bucket: &str) -> Arc<str> {
         match self.buckets[bucket].versioning {
-            Versioning::Enabled => self.new_id("version"),
-            Versioning::Suspended | Versioning::Unversioned => "null".to_owned(),
+            Versioning::Enabled => self.new_id("version").into(),
+            Versioning::Suspended | Versioning::Unversioned => Arc::from("null"),
         }
     }
 
@@ -479,48 +549,6 @@ impl S3 {
         self.ids += 1;
         let text = format!("{kind}-{}-{}", self.seed, self.ids);
         sha256_hex(text.as_bytes())[..32].to_owned()
-    }
-
-    /// A version that waits for its transfer; `None` if it is gone.
-    pub(crate) fn source_version(&self, transfer: &Outgoing) -> Option<&ObjectVersion> {
-        let chain = self.chain(&transfer.source, &transfer.key)?;
-        chain.versions.get(chain.position(&transfer.version_id)?)
-    }
-
-    /// Copies a version to its destination, with the source's version id and time.
-    pub(crate) fn arrive(&mut self, transfer: &Outgoing, at: SimTime) {
-        let Some(version) = self.source_version(transfer) else {
-            return;
-        };
-        let replica = ObjectVersion {
-            visible_since: at,
-            is_replica: true,
-            transfers: BTreeMap::new(),
-            ..version.clone()
-        };
-        if let Some(bucket) = self.buckets.get_mut(&transfer.destination) {
-            let chain = bucket.keys.entry(transfer.key.clone()).or_default();
-            if chain.position(&replica.version_id).is_none() {
-                chain.insert(replica);
-            }
-        }
-        self.settle_transfer(transfer, Transfer::Completed { at });
-    }
-
-    /// Notes what became of a transfer at the source.
-    pub(crate) fn settle_transfer(&mut self, transfer: &Outgoing, outcome: Transfer) {
-        let Some(bucket) = self.buckets.get_mut(&transfer.source) else {
-            return;
-        };
-        let Some(chain) = bucket.keys.get_mut(&transfer.key) else {
-            return;
-        };
-        if let Some(position) = chain.position(&transfer.version_id) {
-            let version = &mut chain.versions[position];
-            version
-                .transfers
-                .insert(transfer.destination.clone(), outcome);
-        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! Reading, writing and deleting objects, with their conditions.
 
+use std::sync::Arc;
+
 use http::Method;
 
+use super::encryption::with_encryption;
 use super::{Chain, Content, Request, S3, etag_of, http_date, malformed_xml, root};
 use crate::SimTime;
 use crate::call::Call;
 use crate::config::Versioning;
-use crate::truth::ObjectVersion;
+use crate::truth::{ObjectVersion, Properties};
 use crate::wire::xml::{Element, Writer};
 use crate::wire::{Answer, ServiceError};
 
@@ -26,22 +29,25 @@ impl S3 {
             None => find_current(chain)?,
         };
         check_read(request.call, version)?;
+        if request.call.method == Method::GET {
+            self.check_key(&version.properties.encryption)?;
+        }
         let mut answer = Answer::new(200)
-            .header("etag", &version.etag)
+            .header("etag", &*version.etag)
             .header(
                 "last-modified",
                 http_date(self.epoch, version.last_modified),
             )
-            .header("content-type", &version.content_type)
-            .header("accept-ranges", "bytes")
-            .header("x-amz-server-side-encryption", "AES256");
+            .header("content-type", &version.properties.content_type)
+            .header("accept-ranges", "bytes");
+        answer = with_encryption(answer, &version.properties.encryption);
         if self.buckets[request.bucket].versioning != Versioning::Unversioned {
-            answer = answer.header("x-amz-version-id", &version.version_id);
+            answer = answer.header("x-amz-version-id", &*version.version_id);
         }
         if let Some(state) = version.replication() {
             answer = answer.header("x-amz-replication-status", state.as_str());
         }
-        for (name, value) in &version.metadata {
+        for (name, value) in &version.properties.metadata {
             answer = answer.header(format!("x-amz-meta-{name}"), value);
         }
         let mut body = version.body.clone();
@@ -50,7 +56,7 @@ impl S3 {
             let range = format!("bytes {start}-{end}/{}", body.len());
             answer = answer.header("content-range", range);
             body = body.slice(start..=end);
-        } else if let Some((name, value)) = &version.checksum
+        } else if let Some((name, value)) = &version.properties.checksum
             && request.call.header("x-amz-checksum-mode").is_some()
         {
             answer = with_checksum(answer, name, value);
@@ -64,20 +70,24 @@ impl S3 {
 
     pub(super) fn put_object(&mut self, request: &Request<'_>) -> Result<Answer, ServiceError> {
         self.check_put(request)?;
-        let content = content_of(request.call);
+        let properties = self.properties_of(request)?;
+        self.check_key(&properties.encryption)?;
+        let content = Content {
+            etag: etag_of(&request.call.body),
+            body: request.call.body.clone(),
+            properties: properties.clone(),
+        };
         let etag = content.etag.clone();
-        let checksum = content.checksum.clone();
         let version_id = self.put_version(request.author, request.bucket, request.key, content);
-        let mut answer = Answer::new(200)
-            .header("etag", etag)
-            .header("x-amz-server-side-encryption", "AES256");
-        if let Some((name, value)) = checksum {
+        let mut answer = Answer::new(200).header("etag", etag);
+        answer = with_encryption(answer, &properties.encryption);
+        if let Some((name, value)) = properties.checksum {
             answer = with_checksum(answer, &name, &value);
         }
-        Ok(self.with_version_id(answer, request.bucket, version_id))
+        Ok(self.with_version_id(answer, request.bucket, &version_id))
     }
 
-    pub(super) fn with_version_id(&self, answer: Answer, bucket: &str, id: String) -> Answer {
+    pub(super) fn with_version_id(&self, answer: Answer, bucket: &str, id: &str) -> Answer {
         if self.buckets[bucket].versioning == Versioning::Unversioned {
             answer
         } else {
@@ -121,7 +131,7 @@ impl S3 {
         let deleted = self.delete_one(request, request.key, version_id, if_match)?;
         let mut answer = Answer::new(204);
         if let Some(id) = deleted.version_id {
-            answer = answer.header("x-amz-version-id", id);
+            answer = answer.header("x-amz-version-id", &*id);
         }
         if deleted.marker {
             answer = answer.header("x-amz-delete-marker", "true");
@@ -172,7 +182,7 @@ impl S3 {
         };
         let marker = self.delete_version(request.author, request.bucket, key, id);
         Ok(Deleted {
-            version_id: Some(id.to_owned()),
+            version_id: Some(Arc::from(id)),
             marker: marker.unwrap_or(false),
         })
     }
@@ -205,7 +215,7 @@ impl S3 {
 
 #[derive(Debug)]
 struct Deleted {
-    version_id: Option<String>,
+    version_id: Option<Arc<str>>,
     marker: bool,
 }
 
@@ -223,7 +233,7 @@ fn write_deleted(w: &mut Writer, key: &str, version_id: Option<&str>, deleted: &
 }
 
 fn find_version<'a>(chain: Option<&'a Chain>, id: &str) -> Result<&'a ObjectVersion, ServiceError> {
-    let found = chain.and_then(|chain| chain.versions.get(chain.position(id)?));
+    let found = chain.and_then(|chain| chain.find(id));
     match found {
         Some(version) if version.delete_marker => Err(ServiceError::new(
             405,
@@ -231,7 +241,7 @@ fn find_version<'a>(chain: Option<&'a Chain>, id: &str) -> Result<&'a ObjectVers
             "The specified method is not allowed against this resource.",
         )
         .header("x-amz-delete-marker", "true")
-        .header("x-amz-version-id", &version.version_id)),
+        .header("x-amz-version-id", &*version.version_id)),
         Some(version) => Ok(version),
         None => Err(ServiceError::new(
             404,
@@ -246,7 +256,7 @@ fn find_current(chain: Option<&Chain>) -> Result<&ObjectVersion, ServiceError> {
         None => Err(no_such_key()),
         Some(version) if version.delete_marker => Err(no_such_key()
             .header("x-amz-delete-marker", "true")
-            .header("x-amz-version-id", &version.version_id)),
+            .header("x-amz-version-id", &*version.version_id)),
         Some(version) => Ok(version),
     }
 }
@@ -261,7 +271,7 @@ fn check_read(call: &Call, version: &ObjectVersion) -> Result<(), ServiceError> 
         && same_etag(known, &version.etag)
     {
         return Err(
-            ServiceError::new(304, "NotModified", "Not Modified").header("etag", &version.etag)
+            ServiceError::new(304, "NotModified", "Not Modified").header("etag", &*version.etag)
         );
     }
     Ok(())
@@ -291,7 +301,19 @@ fn wanted_range(header: &str, size: usize) -> Option<(usize, usize)> {
     }
 }
 
-pub(super) fn metadata_of(call: &Call) -> std::collections::BTreeMap<String, String> {
+impl S3 {
+    /// What a new object says about itself in its request's headers.
+    pub(super) fn properties_of(&self, request: &Request<'_>) -> Result<Properties, ServiceError> {
+        Ok(Properties {
+            metadata: metadata_of(request.call),
+            content_type: content_type_of(request.call),
+            encryption: self.encryption_of(request)?,
+            checksum: checksum_of(request.call),
+        })
+    }
+}
+
+fn metadata_of(call: &Call) -> std::collections::BTreeMap<String, String> {
     let headers = call.headers.iter();
     headers
         .filter_map(|(name, value)| {
@@ -301,7 +323,7 @@ pub(super) fn metadata_of(call: &Call) -> std::collections::BTreeMap<String, Str
         .collect()
 }
 
-pub(super) fn content_type_of(call: &Call) -> String {
+fn content_type_of(call: &Call) -> String {
     call.header("content-type")
         .unwrap_or("binary/octet-stream")
         .to_owned()
@@ -318,16 +340,6 @@ fn with_checksum(answer: Answer, name: &str, value: &str) -> Answer {
     answer
         .header(name, value)
         .header("x-amz-checksum-type", "FULL_OBJECT")
-}
-
-fn content_of(call: &Call) -> Content {
-    Content {
-        etag: etag_of(&call.body),
-        body: call.body.clone(),
-        media_type: content_type_of(call),
-        metadata: metadata_of(call),
-        checksum: checksum_of(call),
-    }
 }
 
 fn same_etag(wanted: &str, actual: &str) -> bool {

@@ -27,6 +27,15 @@ pub(crate) fn parse(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Every value of a parameter that may be there several times.
+pub(crate) fn all(text: &str, name: &str) -> Vec<String> {
+    text.split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .filter(|(key, _)| decode(key) == name)
+        .map(|(_, value)| decode(&value.replace('+', " ")))
+        .collect()
+}
+
 /// Percent-decodes a path or value; invalid UTF-8 is replaced.
 pub(crate) fn decode(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()

@@ -110,6 +110,19 @@ impl Writer {
         self.close(name);
     }
 
+    /// An element as it was read.
+    pub(crate) fn copy(&mut self, element: &Element) {
+        if element.children.is_empty() {
+            self.text(&element.name, &element.text);
+        } else {
+            self.element(&element.name, |w| {
+                for child in &element.children {
+                    w.copy(child);
+                }
+            });
+        }
+    }
+
     pub(crate) fn finish(self) -> String {
         self.0
     }

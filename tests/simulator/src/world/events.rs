@@ -1,6 +1,7 @@
 //! What happens by itself: replicas arrive, Regions return, late requests land, alarms evaluate.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{World, is_up};
@@ -8,8 +9,11 @@ use crate::SimTime;
 use crate::cloudwatch::{MetricName, Resolution};
 use crate::config::Versioning;
 use crate::faults::Service;
-use crate::s3::Outgoing;
-use crate::truth::Transfer;
+use crate::jobs::Timer;
+use crate::notifications::{Kind, Notice, thresholds};
+use crate::reasons;
+use crate::s3::{Cause, Lane, Outgoing};
+use crate::truth::{Reason, Transfer};
 
 /// One minute of metrics.
 const MINUTE: Duration = Duration::from_mins(1);
@@ -20,8 +24,12 @@ const TEN_SECONDS: Duration = Duration::from_secs(10);
 /// Something due.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A replica reaches its destination, if it can.
-    Arrive(Outgoing),
+    /// The replicas that are due at this moment reach their destinations, if they can.
+    Arrivals(SimTime),
+    /// Transfers under time control have taken too long, if they are still pending.
+    Thresholds(SimTime),
+    /// A job goes on.
+    Job(Timer),
     /// An outage ends.
     OutageEnds,
     /// A request is applied although its client is gone.
@@ -39,12 +47,52 @@ pub(super) enum Event {
 pub(super) struct Queue {
     events: BTreeMap<(SimTime, u64), Event>,
     planned: u64,
+    /// Transfers by the moment of their arrival: one event for all of a moment.
+    arrivals: BTreeMap<SimTime, Vec<Outgoing>>,
+    /// The same for transfers to look at.
+    checks: BTreeMap<SimTime, Vec<(Kind, Outgoing)>>,
+}
+
+/// What became of transfers since the last look.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Counts {
+    arrived: u32,
+    failed: u32,
+}
+
+enum Outcome {
+    Arrived,
+    Failed,
 }
 
 impl Queue {
     pub(super) fn push(&mut self, at: SimTime, event: Event) {
         self.planned += 1;
         self.events.insert((at, self.planned), event);
+    }
+
+    pub(super) fn push_arrival(&mut self, at: SimTime, transfer: Outgoing) {
+        let transfers = self.arrivals.entry(at).or_default();
+        transfers.push(transfer);
+        if transfers.len() == 1 {
+            self.push(at, Event::Arrivals(at));
+        }
+    }
+
+    fn take_arrivals(&mut self, at: SimTime) -> Vec<Outgoing> {
+        self.arrivals.remove(&at).unwrap_or_default()
+    }
+
+    fn push_check(&mut self, at: SimTime, kind: Kind, transfer: Outgoing) {
+        let transfers = self.checks.entry(at).or_default();
+        transfers.push((kind, transfer));
+        if transfers.len() == 1 {
+            self.push(at, Event::Thresholds(at));
+        }
+    }
+
+    fn take_checks(&mut self, at: SimTime) -> Vec<(Kind, Outgoing)> {
+        self.checks.remove(&at).unwrap_or_default()
     }
 
     fn pop_due(&mut self, now: SimTime) -> Option<(SimTime, Event)> {
@@ -79,8 +127,10 @@ impl World {
 
     fn run(&mut self, event: Event) {
         match event {
-            Event::Arrive(transfer) => self.arrive(transfer),
-            Event::OutageEnds => self.resume_replication(),
+            Event::Arrivals(due) => self.arrive_all(due),
+            Event::Thresholds(due) => self.look_at_thresholds(due),
+            Event::Job(timer) => self.step_job(timer),
+            Event::OutageEnds => self.resume(),
             Event::Land { seq } => self.land(seq),
             Event::Tick => self.tick(),
             Event::QuickTick => self.quick_tick(),
@@ -96,17 +146,39 @@ impl World {
             let delay = self
                 .replication
                 .start(&transfer, &mut self.dice.replication);
-            self.plan(self.now + delay, Event::Arrive(transfer));
+            if transfer.cause == Cause::Live && self.is_time_controlled(&transfer) {
+                let (threshold, _) = thresholds(&self.config.timing);
+                let check = transfer.clone();
+                self.queue
+                    .push_check(self.now + threshold, Kind::MissedThreshold, check);
+            }
+            self.queue.push_arrival(self.now + delay, transfer);
         }
+        for timer in self.jobs.take_timers() {
+            self.plan(timer.at, Event::Job(timer));
+        }
+        self.publish_counts();
+        let rng = &mut self.dice.notifications;
+        self.notifications.flush(&self.config.timing, self.now, rng);
         for at in self.cloudwatch.take_timers() {
             self.plan(at, Event::ReviewAlarms);
         }
     }
 
+    /// Replicas reach their destinations, or not.
+    fn arrive_all(&mut self, due: SimTime) {
+        for transfer in self.queue.take_arrivals(due) {
+            self.arrive(transfer);
+        }
+    }
+
     fn arrive(&mut self, transfer: Outgoing) {
         if self.s3.source_version(&transfer).is_none() {
-            // Deleted for good before it was copied: nothing is left to do.
+            // Deleted for good before it was copied: nothing is left to copy.
             self.replication.finish(&transfer);
+            let lane = &transfer.lane;
+            let reason = self.s3.missing_reason(&lane.source, &transfer.key);
+            self.give_up(transfer, reasons::known(reason));
             return;
         }
         if !self.can_replicate(&transfer) {
@@ -115,60 +187,166 @@ impl World {
         }
         self.replication.finish(&transfer);
         match self.refusal(&transfer) {
-            None => self.s3.arrive(&transfer, self.now),
-            Some(reason) => {
-                let failed = Transfer::Failed {
-                    at: self.now,
-                    reason,
-                };
-                self.s3.settle_transfer(&transfer, failed);
-                self.count_failure(&transfer);
+            None => {
+                self.s3.arrive(&transfer, self.now);
+                self.count(&transfer, Outcome::Arrived);
+                self.note_arrival(transfer);
             }
+            Some(reason) => self.give_up(transfer, reason),
         }
     }
 
     /// Whether both ends are up. A missing bucket is no outage.
-    fn can_replicate(&self, transfer: &Outgoing) -> bool {
-        [&transfer.source, &transfer.destination]
+    pub(super) fn can_replicate(&self, transfer: &Outgoing) -> bool {
+        if self.outages.is_empty() {
+            return true;
+        }
+        [&transfer.lane.source, &transfer.lane.destination]
             .into_iter()
             .filter_map(|name| self.s3.bucket(name))
             .all(|bucket| self.is_up(&bucket.region, Service::S3))
     }
 
     /// Why S3 gives a transfer up; only configuration does that.
-    fn refusal(&self, transfer: &Outgoing) -> Option<String> {
-        if let Some(reason) = self.replication.denial(transfer) {
-            return Some(reason.to_owned());
+    pub(super) fn refusal(&self, transfer: &Outgoing) -> Option<Reason> {
+        let lane = &transfer.lane;
+        if let Some(reason) = self.replication.denial(lane) {
+            return Some(reason.clone());
         }
-        let reason = match self.s3.bucket(&transfer.destination) {
-            None => "DstBucketNotFound",
-            Some(bucket) if bucket.versioning != Versioning::Enabled => "DstBucketUnversioned",
-            Some(_) => return None,
+        let reason = match self.s3.bucket(&lane.destination) {
+            None => Some("DstBucketNotFound"),
+            Some(bucket) if bucket.versioning != Versioning::Enabled => {
+                Some("DstBucketUnversioned")
+            }
+            Some(_) if transfer.cause == Cause::Job && self.s3.is_hard_deleted(transfer) => {
+                Some("DstObjectHardDeleted")
+            }
+            Some(_) => self.s3.key_refusal(transfer),
         };
-        Some(reason.to_owned())
+        reason.map(Reason::Borrowed)
     }
 
-    fn count_failure(&mut self, transfer: &Outgoing) {
-        if let Some(source) = self.s3.bucket(&transfer.source) {
-            let metric = replication_metric("OperationsFailedReplication", transfer);
-            let region = source.region.clone();
-            self.cloudwatch
-                .put_metric(&region, &metric, Resolution::Minute, self.now, 1.0);
+    /// Ends a transfer without a replica.
+    pub(super) fn give_up(&mut self, transfer: Outgoing, reason: Reason) {
+        let failed = Transfer::Failed {
+            at: self.now,
+            reason: reason.clone(),
+        };
+        self.s3.settle_transfer(&transfer, failed);
+        self.count(&transfer, Outcome::Failed);
+        if transfer.cause == Cause::Live || self.jobs.rules().failures_send_events {
+            self.notify(Kind::Failed, transfer, Some(reason));
         }
     }
 
-    pub(super) fn resume_replication(&mut self) {
+    /// Under time control a late arrival is an event.
+    fn note_arrival(&mut self, transfer: Outgoing) {
+        let (threshold, _) = thresholds(&self.config.timing);
+        let late = self.now.since(transfer.requested) > threshold;
+        if late && transfer.cause == Cause::Live && self.is_time_controlled(&transfer) {
+            self.notify(Kind::ReplicatedAfterThreshold, transfer, None);
+        }
+    }
+
+    /// Looks at transfers under time control once their time is over.
+    fn look_at_thresholds(&mut self, due: SimTime) {
+        let (threshold, untracked) = thresholds(&self.config.timing);
+        for (kind, transfer) in self.queue.take_checks(due) {
+            let version = self.s3.source_version(&transfer);
+            let state = version.and_then(|v| v.transfers.get(&transfer.lane.destination));
+            if state != Some(&Transfer::Pending) {
+                continue;
+            }
+            if kind == Kind::MissedThreshold {
+                let again = self.now + untracked.saturating_sub(threshold);
+                self.queue
+                    .push_check(again, Kind::NotTracked, transfer.clone());
+            }
+            self.notify(kind, transfer, None);
+        }
+    }
+
+    fn is_time_controlled(&self, transfer: &Outgoing) -> bool {
+        let source = self.s3.bucket(&transfer.lane.source);
+        let rule = source.and_then(|bucket| bucket.rule(&transfer.lane.rule));
+        rule.is_some_and(|rule| rule.time_control)
+    }
+
+    fn notify(&mut self, kind: Kind, transfer: Outgoing, reason: Option<Reason>) {
+        if !self.config.replication_events.enabled {
+            return;
+        }
+        let source = self.s3.bucket(&transfer.lane.source);
+        let rule = source.and_then(|bucket| bucket.rule(&transfer.lane.rule));
+        if rule.is_none_or(|rule| !rule.metrics) {
+            return;
+        }
+        let version = self.s3.source_version(&transfer);
+        self.notifications.add(Notice {
+            kind,
+            etag: version.map(|version| version.etag.clone()),
+            delete_marker: version.is_some_and(|version| version.delete_marker),
+            at: self.now,
+            reason,
+            transfer,
+        });
+    }
+
+    /// Counts a transfer for `OperationsFailedReplication`.
+    fn count(&mut self, transfer: &Outgoing, outcome: Outcome) {
+        if !self.counts.contains_key(&transfer.lane) {
+            self.counts
+                .insert(Arc::clone(&transfer.lane), Counts::default());
+        }
+        if let Some(counts) = self.counts.get_mut(&transfer.lane) {
+            match outcome {
+                Outcome::Arrived => counts.arrived += 1,
+                Outcome::Failed => counts.failed += 1,
+            }
+        }
+    }
+
+    /// Publishes the counts: a 1 for each failure and a 0 for each success, in the source's Region.
+    fn publish_counts(&mut self) {
+        for (lane, counts) in std::mem::take(&mut self.counts) {
+            let Some(source) = self.s3.bucket(&lane.source) else {
+                continue;
+            };
+            if source.rule(&lane.rule).is_none_or(|rule| !rule.metrics) {
+                continue;
+            }
+            let metric = replication_metric("OperationsFailedReplication", &lane);
+            let region = source.region.clone();
+            for (value, times) in [(1.0, counts.failed), (0.0, counts.arrived)] {
+                if times > 0 {
+                    self.cloudwatch
+                        .put_metrics(&region, &metric, self.now, (value, times));
+                }
+            }
+        }
+    }
+
+    /// What waited for a Region goes on where it can.
+    pub(super) fn resume(&mut self) {
+        self.resume_replication();
+        let (outages, now) = (&self.outages, self.now);
+        let is_up = |region: &str| is_up(outages, region, Service::S3, now);
+        self.jobs.resume(is_up, now, &mut self.dice.jobs);
+        self.settle_plans();
+    }
+
+    fn resume_replication(&mut self) {
         let s3 = &self.s3;
         let (outages, now) = (&self.outages, self.now);
         let can_go = |transfer: &Outgoing| {
-            [&transfer.source, &transfer.destination]
+            [&transfer.lane.source, &transfer.lane.destination]
                 .into_iter()
                 .filter_map(|name| s3.bucket(name))
                 .all(|bucket| is_up(outages, &bucket.region, Service::S3, now))
         };
         let ready = self.replication.resume(can_go, &mut self.dice.replication);
         for (delay, transfer) in ready {
-            self.plan(self.now + delay, Event::Arrive(transfer));
+            self.queue.push_arrival(self.now + delay, transfer);
         }
     }
 
@@ -205,21 +383,15 @@ impl World {
         let delay = Duration::from_millis(self.config.timing.metric_delay + 1);
         let at = self.now - delay;
         let mut points = Vec::new();
-        for ((source, destination, rule), pending) in self.replication.pending() {
-            let Some(bucket) = self.s3.bucket(destination) else {
+        for (lane, pending) in self.replication.pending() {
+            let Some(bucket) = self.s3.bucket(&lane.destination) else {
                 continue;
             };
             if !self.is_up(&bucket.region, Service::S3) {
                 continue;
             }
-            let metric = |name: &str| {
-                MetricName::new("AWS/S3", name)
-                    .dimension("SourceBucket", source)
-                    .dimension("DestinationBucket", destination)
-                    .dimension("RuleId", rule)
-            };
-            let operations = metric("OperationsPendingReplication");
-            let bytes = metric("BytesPendingReplication");
+            let operations = replication_metric("OperationsPendingReplication", lane);
+            let bytes = replication_metric("BytesPendingReplication", lane);
             points.push((bucket.region.clone(), operations, pending.operations as f64));
             points.push((bucket.region.clone(), bytes, pending.bytes as f64));
         }
@@ -230,9 +402,9 @@ impl World {
     }
 }
 
-fn replication_metric(name: &str, transfer: &Outgoing) -> MetricName {
+fn replication_metric(name: &str, lane: &Lane) -> MetricName {
     MetricName::new("AWS/S3", name)
-        .dimension("SourceBucket", &transfer.source)
-        .dimension("DestinationBucket", &transfer.destination)
-        .dimension("RuleId", &transfer.rule)
+        .dimension("SourceBucket", &*lane.source)
+        .dimension("DestinationBucket", &*lane.destination)
+        .dimension("RuleId", &*lane.rule)
 }

@@ -177,7 +177,7 @@ impl World {
                 region: call.region.clone(),
                 bucket: Some(bucket.clone()),
             }),
-            Subject::Routes { .. } | Subject::Other => Some(Place {
+            Subject::Routes { .. } | Subject::Jobs { .. } | Subject::Other => Some(Place {
                 region: call.region.clone(),
                 bucket: None,
             }),
@@ -362,6 +362,9 @@ impl World {
     ) -> Result<Answer, ServiceError> {
         let now = self.now;
         match call.service {
+            Service::S3Control if matches!(call.subject, Subject::Jobs { .. }) => {
+                self.serve_jobs(call)
+            }
             Service::S3Control => {
                 let by = Actor::Client {
                     label: label.to_owned(),
@@ -532,6 +535,11 @@ fn resource(call: &Call, place: &Place) -> String {
 fn refusal(kind: &FaultKind, service: Service) -> ServiceError {
     let s3 = matches!(service, Service::S3 | Service::S3Control);
     let (status, code, message) = match kind {
+        FaultKind::TooManyRequests => (
+            400,
+            "TooManyRequestsException",
+            "Too many requests have been sent to the server",
+        ),
         FaultKind::SlowDown if s3 => (503, "SlowDown", "Please reduce your request rate."),
         FaultKind::SlowDown => (
             503,

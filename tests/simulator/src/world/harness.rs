@@ -10,7 +10,7 @@ use crate::SimTime;
 use crate::cloudwatch::{AlarmConfig, AlarmState, Delivery, MetricName, Resolution};
 use crate::config::{ReplicationRule, Versioning};
 use crate::faults::{Fault, FaultId, Outage, Service};
-use crate::s3::Author;
+use crate::s3::{Author, KeyState};
 use crate::truth::{Actor, DownInterval, ObjectVersion, Published, Route, RouteChange, Write};
 
 /// Trouble.
@@ -55,7 +55,7 @@ impl World {
                 outage.until = Some(now);
             }
         }
-        self.resume_replication();
+        self.resume();
     }
 
     /// Whether S3 of a Region is up.
@@ -162,9 +162,37 @@ impl World {
         body: impl Into<Bytes>,
     ) -> String {
         let author = self.person();
-        let id = self.s3.put_plain(author, bucket, key, body.into());
+        let id = self.s3.put_plain(author, bucket, key, body.into(), None);
         self.settle_plans();
-        id
+        id.to_string()
+    }
+
+    /// Deletes a version for good, as somebody at the console would: Batch Replication does not
+    /// bring it back there. False if there is no such version.
+    pub fn delete_version_as_person(&mut self, bucket: &str, key: &str, version_id: &str) -> bool {
+        let author = self.person();
+        let deleted = self.s3.delete_version(author, bucket, key, version_id);
+        deleted.is_some()
+    }
+
+    /// Deletes a bucket with everything in it.
+    pub fn delete_bucket_as_person(&mut self, bucket: &str) {
+        self.s3.delete_bucket(bucket);
+    }
+
+    /// Disables a KMS key: what needs it is refused, and replicas under it fail.
+    pub fn disable_kms_key(&mut self, key: &str) {
+        self.s3.set_key_state(key, Some(KeyState::Disabled));
+    }
+
+    /// Deletes a KMS key.
+    pub fn delete_kms_key(&mut self, key: &str) {
+        self.s3.set_key_state(key, Some(KeyState::Deleted));
+    }
+
+    /// Lets a KMS key work again.
+    pub fn enable_kms_key(&mut self, key: &str) {
+        self.s3.set_key_state(key, None);
     }
 
     /// Deletes every version of every key with this prefix, as an emptied bucket would look.
@@ -176,6 +204,7 @@ impl World {
     pub fn delete_object_as_person(&mut self, bucket: &str, key: &str) {
         let author = self.person();
         self.s3.delete_current(author, bucket, key);
+        self.settle_plans();
     }
 
     fn person(&self) -> Author<'static> {
@@ -205,8 +234,7 @@ impl World {
             .s3
             .bucket_mut(&rule.source)
             .expect("the source of a rule");
-        source.rules.retain(|old| old.id != rule.id);
-        source.rules.push(rule);
+        source.set_rule(rule);
     }
 
     /// Sets the delay in milliseconds of replication between two buckets for writes from now on.

@@ -3,24 +3,28 @@
 mod events;
 mod exchange;
 mod harness;
+mod jobs;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::SimTime;
 use crate::cloudwatch::CloudWatch;
-use crate::config::{ClientConfig, ReplicationRule, Versioning, WorldConfig};
+use crate::config::{ClientConfig, Encryption, ReplicationRule, Versioning, WorldConfig};
 use crate::dice::Dice;
 use crate::faults::{Fault, Outage, Service};
+use crate::jobs::Jobs;
 use crate::log::{LogEntry, RequestLog};
 use crate::mrap::Mraps;
+use crate::notifications::Notifications;
 use crate::replication::Replication;
-use crate::s3::S3;
+use crate::s3::{Lane, S3};
 use crate::sns::Topics;
 use crate::time::calendar;
 
-use events::{Event, Queue};
+use events::{Counts, Event, Queue};
 use exchange::{Connection, ConnectionKey, LateCall};
 pub(crate) use exchange::{Course, Exchange, Sender};
 
@@ -35,6 +39,10 @@ pub struct World {
     log: RequestLog,
     s3: S3,
     replication: Replication,
+    /// What became of transfers in the present step, for their metric.
+    counts: BTreeMap<Arc<Lane>, Counts>,
+    notifications: Notifications,
+    jobs: Jobs,
     mraps: Mraps,
     topics: Topics,
     cloudwatch: CloudWatch,
@@ -68,6 +76,9 @@ impl World {
                 timing.conditional_conflict_window,
             ),
             replication: Replication::new(timing),
+            counts: BTreeMap::new(),
+            notifications: Notifications::new(&config),
+            jobs: Jobs::new(&config),
             mraps: Mraps::new(&config),
             topics: Topics::new(&config),
             cloudwatch: CloudWatch::new(&config),
@@ -86,24 +97,37 @@ impl World {
 
     fn create_buckets(&mut self) {
         for bucket in &self.config.buckets {
-            self.s3
-                .create_bucket(&bucket.name, &bucket.region, bucket.versioning);
+            self.s3.create_bucket(
+                &bucket.name,
+                &bucket.region,
+                bucket.versioning,
+                bucket.encryption.clone(),
+            );
         }
         let mut rules = Vec::new();
         for mrap in &self.config.mraps {
             for member in &mrap.members {
-                self.s3
-                    .create_bucket(&member.bucket, &member.region, Versioning::Enabled);
+                self.s3.create_bucket(
+                    &member.bucket,
+                    &member.region,
+                    Versioning::Enabled,
+                    member.encryption.clone(),
+                );
                 let others = mrap.members.iter().filter(|other| *other != member);
                 rules.extend(
                     others
                         .filter(|_| mrap.full_mesh)
                         .map(|other| ReplicationRule {
-                            id: format!("to-{}", other.bucket),
-                            source: member.bucket.clone(),
-                            destination: other.bucket.clone(),
-                            prefix: String::new(),
-                            enabled: true,
+                            time_control: mrap.time_control,
+                            replica_kms_key: match &other.encryption {
+                                Encryption::SseS3 => None,
+                                Encryption::SseKms { key } => Some(key.clone()),
+                            },
+                            ..ReplicationRule::new(
+                                format!("to-{}", other.bucket),
+                                &member.bucket,
+                                &other.bucket,
+                            )
                         }),
                 );
             }
@@ -111,6 +135,24 @@ impl World {
         rules.extend(self.config.replication.iter().cloned());
         for rule in rules {
             self.set_replication_rule(rule);
+        }
+        self.configure_notifications();
+    }
+
+    /// The source buckets of rules send their events to the queue, a test event first.
+    fn configure_notifications(&mut self) {
+        if !self.config.replication_events.enabled {
+            return;
+        }
+        let sources = self
+            .s3
+            .buckets()
+            .filter(|(_, b)| b.rules().next().is_some());
+        let sources: Vec<String> = sources.map(|(name, _)| name.to_owned()).collect();
+        for bucket in sources {
+            let rng = &mut self.dice.notifications;
+            self.notifications
+                .configure(&bucket, &self.config.timing, self.now, rng);
         }
     }
 
@@ -159,7 +201,7 @@ impl World {
             let details = json!({
                 "region": bucket.region,
                 "versioning": bucket.versioning,
-                "rules": bucket.rules,
+                "rules": bucket.rules().collect::<Vec<_>>(),
                 "keys": self.keys(name).len(),
             });
             (name.to_owned(), details)
@@ -168,18 +210,15 @@ impl World {
             .cloudwatch
             .states()
             .map(|((region, name), state)| json!({"region": region, "name": name, "state": state}));
-        let pending = self
-            .replication
-            .pending()
-            .map(|((source, destination, rule), pending)| {
-                json!({
-                    "source": source,
-                    "destination": destination,
-                    "rule": rule,
-                    "operations": pending.operations,
-                    "bytes": pending.bytes,
-                })
-            });
+        let pending = self.replication.pending().map(|(lane, pending)| {
+            json!({
+                "source": &*lane.source,
+                "destination": &*lane.destination,
+                "rule": &*lane.rule,
+                "operations": pending.operations,
+                "bytes": pending.bytes,
+            })
+        });
         json!({
             "now_ms": self.now,
             "time": self.calendar(self.now).to_string(),
@@ -195,6 +234,8 @@ impl World {
             "alarms": alarms.collect::<Vec<_>>(),
             "topics": self.topics.arns(),
             "published": self.topics.published().len(),
+            "jobs": self.jobs(),
+            "replication_messages": self.waiting_replication_messages(),
         })
     }
 
