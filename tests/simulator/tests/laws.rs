@@ -167,8 +167,8 @@ impl Bench {
                 let copies = w.versions(AWAY, &write.key);
                 let copy = copies
                     .iter()
-                    .find(|copy| copy.version_id == write.version_id);
-                assert_eq!(copy.unwrap().etag, write.etag);
+                    .find(|copy| *copy.version_id == *write.version_id);
+                assert_eq!(*copy.unwrap().etag, *write.etag);
             }
             assert_eq!(w.pending_replication(HOME, AWAY), 0);
         });

@@ -76,11 +76,12 @@ async fn metrics_are_listed_where_they_are_and_as_filtered() {
             1,
         ),
         ("eu-west-1", None, &[source(HOME)], 2),
-        ("eu-west-1", None, &[("RuleId", None)], 2),
+        // With that of failures, which is published in the source's Region.
+        ("eu-west-1", None, &[("RuleId", None)], 3),
         ("eu-west-1", None, &[("RuleId", Some("another"))], 0),
         ("eu-west-1", None, &[("rule", None)], 0),
         // With those of requests: all, 4xx and 5xx.
-        ("eu-west-1", None, &[], 5),
+        ("eu-west-1", None, &[], 6),
         (
             "eu-west-1",
             None,
