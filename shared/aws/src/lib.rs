@@ -7,6 +7,8 @@
 
 pub mod alarms;
 pub mod announce;
+pub mod arrival;
+pub mod batch;
 pub mod control;
 pub mod edge;
 pub mod endpoints;
@@ -16,6 +18,7 @@ pub mod lag;
 pub mod ledger;
 pub mod limits;
 pub mod log;
+pub mod objects;
 pub mod pending;
 pub mod probe;
 pub mod proof;

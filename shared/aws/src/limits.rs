@@ -20,6 +20,15 @@ pub enum Purpose {
     Announce,
     /// Alarms and metrics.
     Alarms,
+    /// Parts of a manifest, of megabytes and often to another continent; worth more tries than
+    /// doing a slice of work again.
+    Upload,
+    /// Batch Operations jobs. S3 does not publish how many requests it takes, so the pauses of
+    /// three attempts spread them; then the next tick comes again.
+    Jobs,
+    /// Looking for a version in a destination, thousands of them in a row: a slow one is asked
+    /// again rather than waited for.
+    Arrival,
     /// Files of megabytes, written and read in the background.
     Files,
 }
@@ -57,9 +66,11 @@ impl Purpose {
             //                   connect  attempt  operation  attempts
             Self::Store => row(1_000, 2_000, 6_000, 3),
             Self::Proof => row(1_000, 3_000, 3_000, 1),
-            Self::Announce => row(1_000, 3_000, 8_000, 3),
+            Self::Announce | Self::Arrival => row(1_000, 3_000, 8_000, 3),
             Self::Alarms => row(1_000, 3_000, 6_000, 2),
             Self::Files => row(2_000, 10_000, 25_000, 3),
+            Self::Upload => row(2_000, 20_000, 60_000, 4),
+            Self::Jobs => row(1_000, 5_000, 12_000, 3),
             Self::Probe(limit) | Self::Control(limit) => once(limit),
         }
     }

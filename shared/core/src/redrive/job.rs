@@ -432,8 +432,21 @@ pub struct Settled {
     pub groups: Vec<Outcome>,
     /// Groups that were given rows again, and how many.
     pub reopened: Vec<Reopened>,
-    /// Files of rows that were written for the proof.
-    pub chunks: u32,
+    /// What there is to prove.
+    #[serde(default)]
+    pub proof: ProofFiles,
+}
+
+/// Files of rows that were initiated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProofFiles {
+    /// Files with all of them.
+    pub all: u32,
+    /// Files with an even sample of them.
+    pub sample: u32,
+    /// The report left doubts, or there are few: all are looked for.
+    pub must_be_all: bool,
 }
 
 /// Rows that went back into the ledger.
@@ -465,6 +478,29 @@ pub struct Outcome {
     pub pending: u64,
 }
 
+impl Settled {
+    /// Counts rows that went back into this group.
+    pub fn reopen(&mut self, group: &Group, rows: u64) {
+        match self.reopened.iter_mut().find(|known| known.group == *group) {
+            Some(known) => known.rows += rows,
+            None => self.reopened.push(Reopened {
+                group: group.clone(),
+                rows,
+            }),
+        }
+    }
+
+    /// Counts something in the figures of the job's group at this place.
+    pub fn count(&mut self, place: usize, add: impl FnOnce(&mut Outcome)) {
+        if self.groups.len() <= place {
+            self.groups.resize(place + 1, Outcome::default());
+        }
+        if let Some(outcome) = self.groups.get_mut(place) {
+            add(outcome);
+        }
+    }
+}
+
 impl Outcome {
     /// Adds another's figures.
     pub fn add(&mut self, other: &Self) {
@@ -481,27 +517,115 @@ impl Outcome {
 /// Where gathering goes on. Opaque to whoever keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct GatherCursor {}
+pub struct GatherCursor {
+    /// The settled files that rows are held against, once they are fixed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Vec<String>>,
+    /// How far each input was used up.
+    pub inputs_at: Vec<u64>,
+    /// How far each settled file was.
+    pub settled_at: Vec<u64>,
+    /// The multipart upload of the manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload: Option<UploadCursor>,
+    /// Files of rows whose lines are in uploaded parts; those of later ones come from the files.
+    pub uploaded_chunks: u32,
+    /// All was gathered, and whether that used the inputs up: only the upload is to be completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<bool>,
+    /// Lines of the manifest so far.
+    pub objects: u64,
+    /// Settled and handed-over files so far.
+    pub parts: u32,
+    /// The rest so far.
+    pub gathered: Gathered,
+}
+
+/// A multipart upload under way.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadCursor {
+    /// S3's id of it.
+    pub id: String,
+    /// Entity tags of its parts, from part 1 on, without quotes.
+    pub parts: Vec<String>,
+    /// Their bytes.
+    pub bytes: u64,
+}
 
 /// Where reading a report goes on. Opaque to whoever keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct ReportCursor {}
+pub struct ReportCursor {
+    /// Which of the files to be read is next.
+    pub file: usize,
+    /// From where on.
+    pub offset: u64,
+    /// What the report says so far.
+    pub tally: Tally,
+}
 
 /// Where settling goes on. Opaque to whoever keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct SettleCursor {}
+pub struct SettleCursor {
+    /// Which file of rows, or for a sweep of the report, is next.
+    pub chunk: u32,
+    /// How far each file of the report was used up.
+    pub report_at: Vec<u64>,
+    /// Failed tasks that belong to no row, as far as was seen.
+    pub unmatched: u64,
+    /// What became of the rows so far.
+    pub settled: Settled,
+}
 
 /// Where proving goes on. Opaque to whoever keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct ProveCursor {}
+pub struct ProveCursor {
+    /// What is being looked at.
+    pub stage: ProveStage,
+    /// How often what is pending was looked at.
+    pub round: u32,
+    /// Which file of this round is next.
+    pub file: u32,
+    /// Which of its rows.
+    pub row: u64,
+    /// Files of rows that this round left pending.
+    pub pending_files: u32,
+    /// Files of the round.
+    pub files: u32,
+    /// Numbers the files that are written.
+    pub parts: u32,
+    /// What became of the rows; taken over from settling at the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
+}
+
+/// What proving looks at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProveStage {
+    /// Not decided yet.
+    #[default]
+    Start,
+    /// An even sample.
+    Sample,
+    /// Everything.
+    All,
+    /// Nothing any more: the sample arrived, and the rest is settled like it.
+    Trust,
+    /// Nothing any more: what is still pending is open again.
+    GiveUp,
+}
 
 /// Where closing goes on. Opaque to whoever keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct CloseCursor {}
+pub struct CloseCursor {
+    /// The inputs are deleted.
+    pub inputs: bool,
+}
 
 /// What one slice of a phase gives.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::ledger::{
 };
 
 /// A format whose records are sorted by identity.
-pub trait ByIdentity: Format<Header: std::fmt::Debug, Record: std::fmt::Debug> {
+pub trait ByIdentity: Format<Header: std::fmt::Debug + Clone, Record: std::fmt::Debug> {
     /// The record's identity.
     fn identity(record: &Self::Record) -> Identity;
 }
@@ -78,6 +78,8 @@ struct Input<F: ByIdentity> {
     file: String,
     /// None once the file was read to its end.
     reader: Option<Reader<F>>,
+    /// The first line, from the first record on.
+    header: Option<F::Header>,
     /// Nothing more comes.
     is_whole: bool,
     last: Option<Identity>,
@@ -136,6 +138,7 @@ impl<F: ByIdentity> Merge<F> {
             file: file.to_owned(),
             offset: reader.offset(),
             reader: Some(reader),
+            header: None,
             is_whole: false,
             last: None,
         });
@@ -176,6 +179,14 @@ impl<F: ByIdentity> Merge<F> {
         }
     }
 
+    /// This file is not there: it has no records, or none any more.
+    pub fn forget(&mut self, place: usize) {
+        if let Some(input) = self.inputs.get_mut(place) {
+            input.is_whole = true;
+            input.reader = None;
+        }
+    }
+
     /// What is next.
     ///
     /// # Errors
@@ -213,10 +224,10 @@ impl<F: ByIdentity> Merge<F> {
         Some((head.input, head.record))
     }
 
-    /// What the first line of a file says: known from its first record on until its end.
+    /// What the first line of a file says: known from its first record on.
     #[must_use]
     pub fn header(&self, place: usize) -> Option<&F::Header> {
-        self.inputs.get(place)?.reader.as_ref()?.header()
+        self.inputs.get(place)?.header.as_ref()
     }
 
     /// Name of a file.
@@ -249,6 +260,9 @@ impl<F: ByIdentity> Merge<F> {
                 });
             }
             input.last = Some(identity);
+            if input.header.is_none() {
+                input.header = reader.header().cloned();
+            }
             self.heads.push(Reverse(Head {
                 identity,
                 input: place,

@@ -173,6 +173,12 @@ impl ReportReader {
         self.is_whole = true;
     }
 
+    /// All rows were given out.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.is_whole && self.read >= self.piece.len()
+    }
+
     /// Where the first row begins that was not given out.
     #[must_use]
     pub fn offset(&self) -> u64 {

@@ -1,0 +1,432 @@
+//! Inputs become a manifest and the files of its rows.
+
+use std::cell::RefCell;
+
+use futures_util::future::try_join;
+use sentinel_aws::objects::{UploadError, UploadId, Uploads};
+use sentinel_core::ledger::{How, Identity, Millis, OpenName, Row, Rows, SettledName, rows_key};
+use sentinel_core::names::BucketName;
+use sentinel_core::redrive::job::{
+    GatherCursor, Gathered, Job, JobKind, Manifest, Phase, Slice, UploadCursor,
+};
+use sentinel_core::redrive::manifest;
+use sentinel_core::redrive::merge::{Next, OpenRows};
+
+use super::error::WorkError;
+use super::feed::{Feed, read_all, window};
+use super::write::{Findings, GATHERED, RowsBody, write_exactly};
+use super::{MAX_PARTS, PART_BYTES, Work, settled_as_of};
+
+/// Settled and handed-over rows that are held in memory before they are written.
+const FINDINGS: usize = 50_000;
+
+/// The clock is looked at once in so many versions.
+const CLOCK: u64 = 8192;
+
+/// A sample chooses among so many versions for each that it takes.
+const CHOICE: u64 = 100;
+
+/// Does a part of gathering: merges the job's inputs, drops what is settled, hands over what is
+/// too old or was tried too often, and writes the rest to the manifest and to files of rows. For
+/// a job that only settles, the rows are settled instead.
+///
+/// The first call only fixes which settled files the rows are held against, so that every
+/// repetition sees the same.
+///
+/// # Errors
+/// [`WorkError`].
+pub async fn gather(
+    work: &Work<'_>,
+    job: &Job,
+    cursor: GatherCursor,
+) -> Result<Slice<GatherCursor, Gathered>, WorkError> {
+    if !matches!(job.phase, Phase::Gather { .. }) {
+        return Err(WorkError::Phase("gather"));
+    }
+    let slice = async |progress: &RefCell<GatherCursor>| {
+        let cursor = progress.borrow().clone();
+        let Some(settled) = &cursor.settled else {
+            let settled = Some(relevant_settled(work, job).await?);
+            return Ok(Slice::More(GatherCursor { settled, ..cursor }));
+        };
+        let mut slice = Gathering::open(work, job, settled.clone(), cursor.clone()).await?;
+        match Box::pin(slice.run(progress)).await {
+            // Somebody aborted the upload: from the beginning, with the same settled files.
+            Err(WorkError::Upload(UploadError::Gone { .. })) => Ok(Slice::More(GatherCursor {
+                settled: cursor.settled,
+                ..GatherCursor::default()
+            })),
+            done => done,
+        }
+    };
+    work.bounded(cursor, slice).await
+}
+
+/// The lane's settled files that may matter: those in which something was settled since the
+/// oldest input failed.
+async fn relevant_settled(work: &Work<'_>, job: &Job) -> Result<Vec<String>, WorkError> {
+    let mut oldest = Millis::MAX;
+    for key in &job.inputs {
+        oldest = oldest.min(key.parse::<OpenName>()?.oldest);
+    }
+    let prefix = SettledName::prefix(&job.source);
+    let mut keys = Vec::new();
+    let mut after = None;
+    loop {
+        let page = work.files().list(&prefix, after.as_deref()).await?;
+        for file in page.files {
+            if file.key.parse::<SettledName>()?.until >= oldest {
+                keys.push(file.key);
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(keys);
+        }
+    }
+}
+
+/// One slice of gathering.
+struct Gathering<'a> {
+    work: &'a Work<'a>,
+    job: &'a Job,
+    cursor: GatherCursor,
+    open: OpenRows,
+    inputs: Feed,
+    settled: Feed,
+    dropped_before: (u64, u64),
+    missing_before: u32,
+    uploads: Uploads,
+    key: String,
+    csv: Vec<u8>,
+    rows: RowsBody,
+    findings: Findings,
+    /// What a sample chooses from.
+    candidates: Vec<Candidate>,
+}
+
+/// A version that a sample may take.
+struct Candidate {
+    attempts: u32,
+    identity: Identity,
+    rows: Vec<Row>,
+}
+
+impl<'a> Gathering<'a> {
+    async fn open(
+        work: &'a Work<'a>,
+        job: &'a Job,
+        settled: Vec<String>,
+        cursor: GatherCursor,
+    ) -> Result<Self, WorkError> {
+        let files = work.files();
+        let streams = job.inputs.len() + settled.len();
+        let window = match job.kind {
+            // A sample reads little of each file.
+            JobKind::Sample => super::MIN_WINDOW,
+            _ => window(streams),
+        };
+        let (inputs, rows) = Feed::open(files, &job.inputs, &cursor.inputs_at, window).await?;
+        let (settled, entries) = Feed::open(files, &settled, &cursor.settled_at, window).await?;
+        Ok(Self {
+            open: OpenRows::new(&job.groups, rows, entries),
+            inputs,
+            settled,
+            dropped_before: (cursor.gathered.dropped, cursor.gathered.duplicates),
+            missing_before: cursor.gathered.missing,
+            uploads: work.uploads(job)?,
+            key: format!("{}/manifest.csv", work.work_prefix(job)),
+            csv: Vec::new(),
+            rows: RowsBody::new(&job.groups)?,
+            findings: Findings::new(&job.source, &job.groups),
+            candidates: Vec::new(),
+            work,
+            job,
+            cursor,
+        })
+    }
+
+    async fn run(
+        &mut self,
+        progress: &RefCell<GatherCursor>,
+    ) -> Result<Slice<GatherCursor, Gathered>, WorkError> {
+        if let Some(complete) = self.cursor.ended {
+            return self.complete(complete).await;
+        }
+        self.carry().await?;
+        let limit = self.job.limit;
+        let is_sample = matches!(self.job.kind, JobKind::Sample);
+        let choice = usize::try_from(limit.saturating_mul(CHOICE)).unwrap_or(usize::MAX);
+        for taken in 1_u64.. {
+            let is_full = self.cursor.objects >= limit
+                || self.parts() >= MAX_PARTS
+                || self.candidates.len() >= choice;
+            match self.next().await? {
+                None => return self.finish(true).await,
+                // What was just read stays in the inputs for the next job.
+                Some(_) if is_full => return self.finish(false).await,
+                Some((identity, rows)) => self.take(identity, rows, is_sample)?,
+            }
+            let is_late = taken.is_multiple_of(CLOCK) && !self.work.has_time();
+            if is_late || self.csv.len() >= PART_BYTES || self.findings.len() >= FINDINGS {
+                if !self.candidates.is_empty() {
+                    // They are held in memory only, so the sample chooses among these.
+                    return self.finish(false).await;
+                }
+                self.flush(false).await?;
+                progress.replace(self.cursor.clone());
+                if is_late || !self.work.has_time() {
+                    break;
+                }
+            }
+        }
+        Ok(Slice::More(self.cursor.clone()))
+    }
+
+    /// Makes the lines again of which an earlier slice wrote the rows but uploaded no part.
+    async fn carry(&mut self) -> Result<(), WorkError> {
+        for chunk in self.cursor.uploaded_chunks..self.cursor.gathered.chunks {
+            let key = rows_key(self.job.name.as_str(), chunk);
+            let (csv, source) = (&mut self.csv, &self.job.source);
+            let mut last = None;
+            read_all::<Rows>(self.work.files(), &key, |_, row| {
+                put_line(csv, source, &row, &mut last);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn parts(&self) -> usize {
+        let upload = self.cursor.upload.as_ref();
+        upload.map_or(0, |upload| upload.parts.len())
+    }
+
+    /// The next open version.
+    async fn next(&mut self) -> Result<Option<(Identity, Vec<Row>)>, WorkError> {
+        loop {
+            match self.open.next_version()? {
+                Next::Version(identity, rows) => return Ok(Some((identity, rows))),
+                Next::End => return Ok(None),
+                Next::Starved => {
+                    self.inputs.feed(&mut self.open.rows).await?;
+                    self.settled.feed(&mut self.open.settled.merge).await?;
+                }
+            }
+        }
+    }
+
+    /// Sees to the rows of a version.
+    fn take(
+        &mut self,
+        identity: Identity,
+        rows: Vec<Row>,
+        is_sample: bool,
+    ) -> Result<(), WorkError> {
+        let job = self.job;
+        let not_before = Millis::from(job.not_before);
+        let mut kept = Vec::with_capacity(rows.len());
+        for row in rows {
+            let given_up = match job.kind {
+                JobKind::Settle {
+                    how: How::HandedOver,
+                } => true,
+                JobKind::Settle { how } => {
+                    let at = settled_as_of(job.planned_at, row.failed_at);
+                    count(&mut self.cursor.gathered.rows, row.group);
+                    self.findings.settle(identity, row.group, at, how);
+                    continue;
+                }
+                _ => row.attempts >= job.attempts || row.failed_at < not_before,
+            };
+            if given_up {
+                let at = settled_as_of(job.planned_at, row.failed_at);
+                count(&mut self.cursor.gathered.handed_over, row.group);
+                self.findings
+                    .settle(identity, row.group, at, How::HandedOver);
+                self.findings.hand_over(row);
+            } else {
+                kept.push(row);
+            }
+        }
+        if kept.is_empty() {
+            return Ok(());
+        }
+        if is_sample {
+            let attempts = kept.iter().map(|row| row.attempts).min().unwrap_or(0);
+            self.candidates.push(Candidate {
+                attempts,
+                identity,
+                rows: kept,
+            });
+            return Ok(());
+        }
+        self.put(kept)
+    }
+
+    /// Puts a version into the manifest, once for each of its keys, which only a collision of
+    /// hashes makes more than one.
+    fn put(&mut self, rows: Vec<Row>) -> Result<(), WorkError> {
+        let mut last = None;
+        for mut row in rows {
+            if put_line(&mut self.csv, &self.job.source, &row, &mut last) {
+                self.cursor.objects += 1;
+            }
+            count(&mut self.cursor.gathered.rows, row.group);
+            row.attempts = row.attempts.saturating_add(1);
+            self.rows.push(&row)?;
+        }
+        Ok(())
+    }
+
+    /// A sample's choice: the fewest attempts first, in the order of the manifest.
+    fn choose(&mut self) -> Result<bool, WorkError> {
+        let limit = usize::try_from(self.job.limit).unwrap_or(usize::MAX);
+        let mut candidates = std::mem::take(&mut self.candidates);
+        let all = candidates.len() <= limit;
+        candidates.sort_by_key(|candidate| (candidate.attempts, candidate.identity));
+        candidates.truncate(limit);
+        candidates.sort_by_key(|candidate| candidate.identity);
+        for candidate in candidates {
+            self.put(candidate.rows)?;
+        }
+        Ok(all)
+    }
+
+    /// Writes what is held and notes how far the inputs are used up.
+    async fn flush(&mut self, is_last: bool) -> Result<(), WorkError> {
+        let files = self.work.files();
+        if self.findings.len() > 0 {
+            let part = GATHERED + self.cursor.parts;
+            self.findings.write(files, self.job, part).await?;
+            self.cursor.parts += 1;
+        }
+        let chunk = self.cursor.gathered.chunks;
+        let rows = (!self.rows.is_empty()).then(|| self.rows.take());
+        let has_rows = rows.is_some();
+        let rows = async {
+            match rows {
+                Some(rows) => {
+                    write_exactly(files, &rows_key(self.job.name.as_str(), chunk), rows).await
+                }
+                None => Ok(()),
+            }
+        };
+        // A manifest smaller than a part is written as a whole in the end.
+        let is_part = self.csv.len() >= PART_BYTES
+            || (is_last && !self.csv.is_empty() && self.cursor.upload.is_some());
+        if is_part {
+            let mut upload = match self.cursor.upload.take() {
+                Some(upload) => upload,
+                None => UploadCursor {
+                    id: self.uploads.begin(&self.key).await?.0,
+                    ..UploadCursor::default()
+                },
+            };
+            let csv = std::mem::take(&mut self.csv);
+            let bytes = u64::try_from(csv.len()).unwrap_or(u64::MAX);
+            let number = u32::try_from(upload.parts.len() + 1).unwrap_or(u32::MAX);
+            let id = UploadId(upload.id.clone());
+            let part = async {
+                let part = self.uploads.part(&self.key, &id, number, csv).await;
+                part.map_err(WorkError::from)
+            };
+            let ((), etag) = try_join(rows, part).await?;
+            upload.parts.push(etag);
+            upload.bytes += bytes;
+            self.cursor.upload = Some(upload);
+        } else {
+            rows.await?;
+        }
+        if has_rows {
+            self.cursor.gathered.chunks += 1;
+        }
+        if is_part {
+            self.cursor.uploaded_chunks = self.cursor.gathered.chunks;
+        }
+        // Always known here: nothing is flushed in the midst of a version.
+        if let Some((inputs_at, settled_at)) = self.open.offsets() {
+            self.cursor.inputs_at = inputs_at;
+            self.cursor.settled_at = settled_at;
+        }
+        let dropped = self.open.dropped();
+        self.cursor.gathered.dropped = self.dropped_before.0 + dropped.settled;
+        self.cursor.gathered.duplicates = self.dropped_before.1 + dropped.duplicates;
+        self.cursor.gathered.missing = self.missing_before + self.inputs.missing;
+        Ok(())
+    }
+
+    /// Writes the rest.
+    async fn finish(&mut self, at_end: bool) -> Result<Slice<GatherCursor, Gathered>, WorkError> {
+        let all_chosen = self.choose()?;
+        self.flush(true).await?;
+        let complete = at_end && all_chosen;
+        if self.cursor.upload.is_some() {
+            // In a slice of its own: once an upload is completed its last part cannot be repeated.
+            self.cursor.ended = Some(complete);
+            return Ok(Slice::More(self.cursor.clone()));
+        }
+        self.complete(complete).await
+    }
+
+    /// Completes the manifest.
+    async fn complete(
+        &mut self,
+        complete: bool,
+    ) -> Result<Slice<GatherCursor, Gathered>, WorkError> {
+        let mut gathered = self.cursor.gathered.clone();
+        gathered.complete = complete;
+        gathered.rows.resize(self.job.groups.len(), 0);
+        gathered.handed_over.resize(self.job.groups.len(), 0);
+        if self.cursor.objects > 0 {
+            let etag = match &self.cursor.upload {
+                None => {
+                    let csv = std::mem::take(&mut self.csv);
+                    self.uploads.put(&self.key, csv).await?
+                }
+                Some(upload) => {
+                    let id = UploadId(upload.id.clone());
+                    self.uploads
+                        .complete(&self.key, &id, &upload.parts, upload.bytes)
+                        .await?
+                }
+            };
+            gathered.manifest = Some(Manifest {
+                bucket: self.uploads.bucket().clone(),
+                key: self.key.clone(),
+                etag,
+                objects: self.cursor.objects,
+            });
+        }
+        Ok(Slice::Done(gathered))
+    }
+}
+
+/// Appends the line of a row's version unless it is the `last` one; whether it was appended.
+fn put_line(
+    csv: &mut Vec<u8>,
+    source: &BucketName,
+    row: &Row,
+    last: &mut Option<(String, String)>,
+) -> bool {
+    let is_last = last
+        .as_ref()
+        .is_some_and(|(key, version)| *key == row.key && *version == row.version);
+    if !is_last {
+        manifest::line(csv, source, &row.key, &row.version);
+        *last = Some((row.key.clone(), row.version.clone()));
+    }
+    !is_last
+}
+
+/// Counts a row of a group.
+fn count(counts: &mut Vec<u64>, group: u16) {
+    let place = usize::from(group);
+    if counts.len() <= place {
+        counts.resize(place + 1, 0);
+    }
+    if let Some(count) = counts.get_mut(place) {
+        *count += 1;
+    }
+}

@@ -1,0 +1,434 @@
+//! Joining a job's rows with its report.
+
+use std::cell::RefCell;
+
+use sentinel_core::ledger::{Group, Identity, Row, Rows, RowsHeader, report_key, rows_key};
+use sentinel_core::reasons::{Class, classify};
+use sentinel_core::redrive::job::{
+    Ended, Gathered, Job, JobKind, Outcome, Phase, SettleCursor, Settled, Slice, Tally,
+};
+use sentinel_core::redrive::merge::{Lookup, Peek};
+use sentinel_core::redrive::report::{ReportReader, ReportRow, Task, Verdicts};
+
+use super::error::WorkError;
+use super::feed::{Feed, read_all, window};
+use super::report::{is_exhaustive, report_files, swept_group};
+use super::write::{Findings, RowsBody, SETTLED, write_exactly};
+use super::{MAX_WINDOW, Work, job_key, settled_as_of};
+
+/// Reason of versions that a sweep initiated and that did not arrive.
+const NOT_ARRIVED: &str = "ReplicationNotSeen";
+
+/// Bytes that are read to find one row of a report in the midst of a file.
+const SAMPLE_BYTES: u64 = 16 << 10;
+
+/// Does a part of joining the job's rows with its report: what is final is settled, what failed
+/// or did not run is open again, and what was initiated is written down to be looked for. Without
+/// a report all rows did not run.
+///
+/// # Errors
+/// [`WorkError`].
+pub async fn settle(
+    work: &Work<'_>,
+    job: &Job,
+    cursor: SettleCursor,
+) -> Result<Slice<SettleCursor, Settled>, WorkError> {
+    let Phase::Settle {
+        gathered,
+        ended,
+        tally,
+        ..
+    } = &job.phase
+    else {
+        return Err(WorkError::Phase("settle"));
+    };
+    let slice = async |progress: &RefCell<SettleCursor>| {
+        let cursor = progress.borrow().clone();
+        let joining = Joining {
+            work,
+            job,
+            gathered,
+            ended,
+            tally,
+            cursor,
+        };
+        match job.kind {
+            JobKind::Sweep(_) => joining.sweep(progress).await,
+            _ => joining.run(progress).await,
+        }
+    };
+    work.bounded(cursor, slice).await
+}
+
+/// The group of what a sweep initiated.
+pub(super) fn sweep_group_of(job: &Job) -> Group {
+    swept_group(job, NOT_ARRIVED.to_owned())
+}
+
+/// One slice of settling.
+struct Joining<'a> {
+    work: &'a Work<'a>,
+    job: &'a Job,
+    gathered: &'a Gathered,
+    ended: &'a Ended,
+    tally: &'a Tally,
+    cursor: SettleCursor,
+}
+
+/// What the report says of a row.
+enum Said {
+    Initiated,
+    Failed(String),
+    Nothing,
+}
+
+impl Joining<'_> {
+    async fn run(
+        mut self,
+        progress: &RefCell<SettleCursor>,
+    ) -> Result<Slice<SettleCursor, Settled>, WorkError> {
+        let files = self.work.files();
+        let keys: Vec<String> = (0..self.tally.chunks)
+            .map(|chunk| report_key(self.job.name.as_str(), chunk))
+            .collect();
+        let window = window(keys.len());
+        let (mut feed, merge) =
+            Feed::open::<Verdicts>(files, &keys, &self.cursor.report_at, window).await?;
+        let mut report = Lookup::new(merge);
+        let before = self.cursor.unmatched;
+        while self.cursor.chunk < self.gathered.chunks {
+            let rows = self.rows(self.cursor.chunk).await?;
+            let mut out = Out::new(self.job)?;
+            for (identity, row) in rows {
+                let said = self.said(&mut report, &mut feed, identity).await?;
+                self.see_to(identity, row, said, &mut out)?;
+            }
+            out.write(self.work, self.job, &mut self.cursor).await?;
+            self.cursor.chunk += 1;
+            self.cursor.report_at = report.merge.offsets();
+            self.cursor.unmatched = before + report.passed();
+            progress.replace(self.cursor.clone());
+            if !self.work.has_time() && self.cursor.chunk < self.gathered.chunks {
+                return Ok(Slice::More(self.cursor));
+            }
+        }
+        // Verdicts after the last row belong to no row either.
+        let rest = report_rest(&mut report, &mut feed).await?;
+        let unmatched = before + report.passed() + rest;
+        let every = self.every();
+        let mut settled = self.cursor.settled;
+        let groups = self.job.groups.len().max(settled.groups.len());
+        settled.groups.resize(groups, Outcome::default());
+        // What the report says of nobody may have been meant for somebody.
+        settled.proof.must_be_all = every == 1 || unmatched > 0 || self.tally.odd > 0;
+        Ok(Slice::Done(settled))
+    }
+
+    /// The rows of one of the job's files, which have about the size of a part of its manifest.
+    async fn rows(&self, chunk: u32) -> Result<Vec<(Identity, Row)>, WorkError> {
+        let key = rows_key(self.job.name.as_str(), chunk);
+        let mut rows = Vec::new();
+        read_all::<Rows>(self.work.files(), &key, |_, row| {
+            rows.push((row.identity(), row));
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
+    }
+
+    async fn said(
+        &self,
+        report: &mut Lookup<Verdicts>,
+        feed: &mut Feed,
+        identity: Identity,
+    ) -> Result<Said, WorkError> {
+        if !self.tally.found {
+            return Ok(Said::Nothing);
+        }
+        let mut found = None;
+        loop {
+            // In two steps: what is found borrows the merge that has to be fed.
+            if let Some(verdicts) = report.find(identity)? {
+                // Should it say both, the failure counts.
+                for (place, verdict) in verdicts {
+                    match (verdict.failed, &found) {
+                        (Some(code), _) => found = Some((*place, Some(code))),
+                        (None, None) => found = Some((*place, None)),
+                        (None, Some(_)) => {}
+                    }
+                }
+                break;
+            }
+            feed.feed(&mut report.merge).await?;
+        }
+        Ok(match found {
+            Some((_, None)) => Said::Initiated,
+            Some((place, Some(code))) => {
+                let header = report.merge.header(place);
+                let code = header.and_then(|header| header.codes.get(usize::from(code)));
+                Said::Failed(code.cloned().unwrap_or_default())
+            }
+            None if is_exhaustive(self.ended) => Said::Initiated,
+            None => Said::Nothing,
+        })
+    }
+
+    fn see_to(
+        &mut self,
+        identity: Identity,
+        row: Row,
+        said: Said,
+        out: &mut Out,
+    ) -> Result<(), WorkError> {
+        let place = usize::from(row.group);
+        let at = settled_as_of(self.ended.at, row.failed_at);
+        let Some(own) = self.job.groups.get(place) else {
+            return Ok(());
+        };
+        let settled = &mut self.cursor.settled;
+        match said {
+            Said::Initiated => {
+                settled.count(place, |outcome| outcome.initiated += 1);
+                out.initiated.push(&row)?;
+                if out.counted.is_multiple_of(self.every()) {
+                    out.sample.push(&row)?;
+                }
+                out.counted += 1;
+            }
+            Said::Nothing => {
+                settled.count(place, |outcome| outcome.not_run += 1);
+                settled.reopen(own, 1);
+                out.findings.reopen(own, row);
+            }
+            Said::Failed(code) => {
+                let class = classify(&code).class;
+                let once_more = class == Class::OnceMore && own.reason != code;
+                match class.settles_as() {
+                    Some(how) if !once_more => {
+                        settled.count(place, |outcome| match class {
+                            Class::AlreadyReplicated => outcome.already += 1,
+                            _ => outcome.finals += 1,
+                        });
+                        out.findings.settle(identity, row.group, at, how);
+                    }
+                    _ => {
+                        let mut group = own.clone();
+                        group.reason = code;
+                        settled.count(place, |outcome| outcome.failed += 1);
+                        settled.reopen(&group, 1);
+                        if !self.gathered.complete && group != *own {
+                            // The row stays in its old group too, as the inputs stay: with its
+                            // attempts, or a sample would take the same ones again and again.
+                            out.findings.reopen(own, row.clone());
+                        }
+                        out.findings.reopen(&group, row);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every how manieth initiated row is looked for.
+    fn every(&self) -> u64 {
+        let objects = self.work.settings().thresholds.proof_objects.max(1);
+        self.tally.succeeded.div_ceil(objects).max(1)
+    }
+
+    /// A sweep has no rows: what failed is in the report's files, what was initiated is looked up
+    /// in the report itself.
+    async fn sweep(
+        mut self,
+        progress: &RefCell<SettleCursor>,
+    ) -> Result<Slice<SettleCursor, Settled>, WorkError> {
+        while self.cursor.chunk < self.tally.chunks {
+            let key = report_key(self.job.name.as_str(), self.cursor.chunk);
+            let any = sweep_group_of(self.job);
+            let mut findings = Findings::new(&self.job.source, std::slice::from_ref(&any));
+            let (ended, settled) = (self.ended, &mut self.cursor.settled);
+            read_all::<Rows>(self.work.files(), &key, |header: &RowsHeader, row| {
+                let identity = row.identity();
+                let Some(group) = header.groups.get(usize::from(row.group)) else {
+                    return Ok(());
+                };
+                let class = classify(&group.reason).class;
+                match class.settles_as() {
+                    Some(how) if class != Class::OnceMore => {
+                        settled.count(0, |outcome| match class {
+                            Class::AlreadyReplicated => outcome.already += 1,
+                            _ => outcome.finals += 1,
+                        });
+                        let at = settled_as_of(ended.at, row.failed_at);
+                        findings.settle(identity, 0, at, how);
+                    }
+                    _ => {
+                        settled.count(0, |outcome| outcome.failed += 1);
+                        settled.reopen(group, 1);
+                        findings.reopen(group, row);
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+            let part = SETTLED + self.cursor.chunk;
+            findings.write(self.work.files(), self.job, part).await?;
+            self.cursor.chunk += 1;
+            progress.replace(self.cursor.clone());
+            if !self.work.has_time() {
+                return Ok(Slice::More(self.cursor));
+            }
+        }
+        let tasks = if self.tally.found {
+            self.swept_sample().await?
+        } else {
+            Vec::new()
+        };
+        let initiated = match self.ended.progress.succeeded {
+            0 => self.tally.succeeded,
+            succeeded => succeeded,
+        };
+        let mut settled = self.cursor.settled;
+        settled.count(0, |outcome| outcome.initiated = initiated);
+        if !tasks.is_empty() {
+            let group = sweep_group_of(self.job);
+            let mut body = RowsBody::new(&[group])?;
+            for task in tasks {
+                body.push(&Row {
+                    key: task.key,
+                    version: task.version,
+                    failed_at: self.ended.at.into(),
+                    attempts: 1,
+                    size: None,
+                    group: 0,
+                })?;
+            }
+            let key = job_key(self.job, "initiated", 0);
+            write_exactly(self.work.files(), &key, body.take()).await?;
+            settled.proof.all = 1;
+            settled.proof.must_be_all = true;
+        }
+        Ok(Slice::Done(settled))
+    }
+
+    /// An even sample of the tasks of a sweep that initiated replication, or all if they are few.
+    async fn swept_sample(&self) -> Result<Vec<Task>, WorkError> {
+        let Some(files) = report_files(self.work, self.job, self.ended).await? else {
+            return Ok(Vec::new());
+        };
+        let reports = self.work.reports(self.job)?;
+        let mut sizes = Vec::new();
+        let mut files = files.results;
+        files.retain(|file| !file.is_failed && file.bucket == reports.bucket().as_str());
+        for file in files {
+            // The first bytes tell the size of the file.
+            let piece = reports.read(&file.key, 0..SAMPLE_BYTES).await?;
+            sizes.push((file.key, piece.total));
+        }
+        let total: u64 = sizes.iter().map(|(_, size)| size).sum();
+        let objects = self.work.settings().thresholds.proof_objects.max(1);
+        let step = (total / objects).max(1);
+        let mut tasks = Vec::new();
+        if total <= MAX_WINDOW {
+            for (key, size) in &sizes {
+                let piece = reports.read(key, 0..*size).await?;
+                tasks.extend(parse(self.job, &piece.bytes));
+            }
+            let every = u64::try_from(tasks.len())
+                .unwrap_or(u64::MAX)
+                .div_ceil(objects);
+            let every = usize::try_from(every.max(1)).unwrap_or(1);
+            return Ok(tasks.into_iter().step_by(every).collect());
+        }
+        for (key, size) in &sizes {
+            let mut at = 0;
+            while at < *size {
+                let piece = reports.read(key, at..at + SAMPLE_BYTES).await?;
+                let bytes = &piece.bytes;
+                // Keys are encoded, so a line that begins with the bucket begins a row.
+                let mark = format!("\n{},", self.job.source);
+                let begin = if at == 0 {
+                    Some(0)
+                } else {
+                    find(bytes, mark.as_bytes()).map(|place| place + 1)
+                };
+                let row = begin.and_then(|begin| bytes.get(begin..));
+                tasks.extend(row.and_then(|row| parse(self.job, row).into_iter().next()));
+                at += step.max(SAMPLE_BYTES);
+            }
+        }
+        Ok(tasks)
+    }
+}
+
+/// The tasks in a piece of a report that initiated replication.
+fn parse(job: &Job, bytes: &[u8]) -> Vec<Task> {
+    let mut reader = ReportReader::new(&job.source, 0);
+    reader.feed(bytes);
+    let mut tasks = Vec::new();
+    while let Some(row) = reader.next_row() {
+        match row {
+            ReportRow::Task(task) if task.failed.is_none() => tasks.push(task),
+            ReportRow::Task(_) | ReportRow::Odd => {}
+        }
+    }
+    tasks
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|found| found == wanted)
+}
+
+/// Verdicts that no row asked for any more.
+async fn report_rest(report: &mut Lookup<Verdicts>, feed: &mut Feed) -> Result<u64, WorkError> {
+    let mut rest = 0;
+    loop {
+        match report.merge.peek()? {
+            Peek::Starved => feed.feed(&mut report.merge).await?,
+            Peek::Ready(_) => {
+                report.merge.pop();
+                rest += 1;
+            }
+            Peek::End => return Ok(rest),
+        }
+    }
+}
+
+/// What one file of rows comes to.
+struct Out {
+    findings: Findings,
+    initiated: RowsBody,
+    sample: RowsBody,
+    counted: u64,
+}
+
+impl Out {
+    fn new(job: &Job) -> Result<Self, WorkError> {
+        Ok(Self {
+            findings: Findings::new(&job.source, &job.groups),
+            initiated: RowsBody::new(&job.groups)?,
+            sample: RowsBody::new(&job.groups)?,
+            counted: 0,
+        })
+    }
+
+    async fn write(
+        mut self,
+        work: &Work<'_>,
+        job: &Job,
+        cursor: &mut SettleCursor,
+    ) -> Result<(), WorkError> {
+        let files = work.files();
+        if !self.initiated.is_empty() {
+            let key = job_key(job, "initiated", cursor.settled.proof.all);
+            write_exactly(files, &key, self.initiated.take()).await?;
+            cursor.settled.proof.all += 1;
+        }
+        if !self.sample.is_empty() {
+            let key = job_key(job, "sample", cursor.settled.proof.sample);
+            write_exactly(files, &key, self.sample.take()).await?;
+            cursor.settled.proof.sample += 1;
+        }
+        let part = SETTLED + cursor.chunk;
+        self.findings.write(files, job, part).await
+    }
+}
