@@ -72,23 +72,7 @@ impl<'a> Turn<'a> {
 
     /// Publishes one announcement on all topics; whether one took it, and who did not.
     pub(crate) async fn publish(&self, announcement: &Announcement) -> (bool, Vec<FailedTopic>) {
-        let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let mut attributes = vec![
-            attribute("severity", announcement.severity.as_str()),
-            attribute("event", announcement.event.as_str()),
-            attribute("event_id", &announcement.event_id),
-            attribute("mrap", announcement.mrap.as_str()),
-        ];
-        if !announcement.region.is_empty() {
-            // SNS refuses an attribute without a value.
-            attributes.push(attribute("region", &announcement.region));
-        }
-        let message = OutgoingMessage {
-            subject: announcement.subject.clone(),
-            default_text: announcement.text.clone(),
-            json: announcement.body.to_string(),
-            attributes,
-        };
+        let message = OutgoingMessage::of(announcement);
         let until = later(self.now(), PUBLISH)
             .min(later(self.deadline, -LAST_SECOND))
             .max(self.now());

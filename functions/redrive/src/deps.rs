@@ -1,7 +1,8 @@
 //! What an invocation works with.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
 use sentinel_aws::announce::Publisher;
 use sentinel_aws::edge::Edge;
 use sentinel_aws::ledger::Files;
@@ -16,6 +17,8 @@ pub struct Deps {
     pub(crate) store: Store,
     pub(crate) files: Files,
     pub(crate) publisher: Publisher,
+    /// When this environment last paged that the document is lost: all the memory there is without it.
+    pub(crate) paged_lost: Mutex<Option<Timestamp>>,
 }
 
 impl Deps {
@@ -26,6 +29,7 @@ impl Deps {
             store: Store::new(edge.clone(), settings.state_bucket.clone()),
             files: Files::of_state(edge.clone(), settings.state_bucket.clone()),
             publisher: Publisher::new(edge.clone(), settings.topics.clone()),
+            paged_lost: Mutex::new(None),
             settings,
             edge,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_sdk_sns::types::MessageAttributeValue;
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use sentinel_core::announce::Announcement;
 use sentinel_core::names::TopicArn;
 use serde_json::{Map, Value};
 
@@ -23,6 +24,31 @@ pub struct OutgoingMessage {
     pub json: String,
     /// Message attributes for filter policies, by name.
     pub attributes: Vec<(String, String)>,
+}
+
+impl OutgoingMessage {
+    /// The message that carries an announcement: the same attributes for every function's, so that
+    /// one filter policy serves all.
+    #[must_use]
+    pub fn of(announcement: &Announcement) -> Self {
+        let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut attributes = vec![
+            attribute("severity", announcement.severity.as_str()),
+            attribute("event", announcement.event.as_str()),
+            attribute("event_id", &announcement.event_id),
+            attribute("mrap", announcement.mrap.as_str()),
+        ];
+        if !announcement.region.is_empty() {
+            // SNS refuses an attribute without a value.
+            attributes.push(attribute("region", &announcement.region));
+        }
+        Self {
+            subject: announcement.subject.clone(),
+            default_text: announcement.text.clone(),
+            json: announcement.body.to_string(),
+            attributes,
+        }
+    }
 }
 
 /// Why a topic did not take a message.

@@ -22,4 +22,5 @@ pub mod objects;
 pub mod pending;
 pub mod probe;
 pub mod proof;
+pub mod size;
 pub mod store;

@@ -54,6 +54,8 @@ pub enum Unit {
     Bytes,
     /// Percent.
     Percent,
+    /// None of CloudWatch's, such as dollars.
+    None,
 }
 
 /// How finely CloudWatch keeps a metric.

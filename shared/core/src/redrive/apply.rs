@@ -441,6 +441,7 @@ impl Desk<'_> {
         record.phase = GroupPhase::Closed { since: self.now };
         record.asked = None;
         record.widen = 0;
+        record.tried_once_more = false;
         if !was_final {
             self.tell_closed(state, record);
         }
@@ -797,7 +798,6 @@ impl Desk<'_> {
         ended: Option<Ended>,
         settled: Settled,
     ) {
-        let end = ended.as_ref().map_or(open.job.planned_at, |ended| ended.at);
         let gave_up = open.discarded || (ended.is_none() && open.failure.is_some());
         for group in settled.reopened.iter().map(|again| &again.group) {
             self.ensure(state, group);
@@ -813,14 +813,14 @@ impl Desk<'_> {
             let part = Part {
                 outcome: settled.groups.get(index).copied().unwrap_or_default(),
                 rows: gathered.rows.get(index).copied().unwrap_or_default(),
-                complete: gathered.complete,
                 came_back: settled.reopened.iter().any(|again| again.group == *group),
                 cancelled: ended
                     .as_ref()
                     .is_some_and(|ended| ended.status == EndStatus::Cancelled),
             };
-            if !gave_up {
-                record.last_end = record.last_end.max(Some(end));
+            // Only what S3 ran says something of failures that it did not have.
+            if let Some(ended) = &ended {
+                record.last_end = record.last_end.max(Some(ended.at));
             }
             self.count(state, &mut record, &open, &part);
             match &open.job.kind {
@@ -1067,7 +1067,6 @@ impl Desk<'_> {
 pub(super) struct Part {
     pub(super) outcome: Outcome,
     pub(super) rows: u64,
-    pub(super) complete: bool,
     /// Some went back into this very group.
     pub(super) came_back: bool,
     pub(super) cancelled: bool,

@@ -752,6 +752,33 @@ impl Desk<'_> {
         self.page(state, page);
     }
 
+    /// The page about a document that is lost. Not for the outbox, which is lost with it.
+    #[must_use]
+    pub fn lost(&self, error: &str) -> Announcement {
+        let explanation = format!(
+            "{error}. Failures are still collected into the ledger, and S3 finishes the jobs that it runs; but no sample, job or report is seen to, and no group is paged for."
+        );
+        let advice = [
+            "Find the last good version and restore it with the commands above; the next tick goes on from there.".to_owned(),
+            "CloudTrail's data events of the state bucket tell who changed it.".to_owned(),
+        ];
+        let letter = Letter {
+            event: Event::StateLost,
+            severity: Severity::Critical,
+            scope: self.settings.mrap.alias(),
+            step: &format!("redrive-{}", self.now.as_second() / 3600),
+            region: "",
+            headline: "the state of re-drives is lost",
+            explanation: &explanation,
+            advice: &advice,
+            details: "",
+            footer: &[],
+            incident: None,
+            body: json!({"explanation": explanation}),
+        };
+        Announcement::write(&self.settings.mrap, letter, self.now)
+    }
+
     /// What an operator did.
     pub(super) fn tell_operator(
         &self,

@@ -1,0 +1,14 @@
+//! Re-drives: what is planned, what is written down, what people are told.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a broken assumption must fail the test"
+)]
+
+mod common;
+mod histories;
+mod model;
+mod planning;
