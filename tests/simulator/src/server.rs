@@ -17,10 +17,12 @@
 //! | `POST /_sim/reset` | a fresh world: the same blueprint, or the one in the body |
 //! | `POST /_sim/routes` | `{"alias": …, "dials": {bucket: dial}}`, as a person would |
 //! | `POST /_sim/metrics` | `{"region": …, "metric": …, "value": n}` |
+//! | `POST /_sim/replication` | `{"source": bucket, "destination": bucket, "reason": …}`: it fails so; without a reason it works again |
 //! | `POST /_sim/alarms/state` | `{"region": …, "name": …, "state": …, "reason": …}` |
 //! | `GET /_sim/state`, `/log`, `/published`, `/writes` | the truth |
 //! | `GET /_sim/object?bucket=…&key=…` | versions of an object, newest first |
 //! | `GET /_sim/deliveries` | takes the alarm deliveries that have arrived |
+//! | `GET /_sim/messages` | takes the messages about replication that S3 has sent: `[{"id", "body"}]` |
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -164,6 +166,13 @@ struct MetricPoint {
 }
 
 #[derive(Deserialize)]
+struct Denial {
+    source: String,
+    destination: String,
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct ForcedState {
     region: String,
     name: String,
@@ -199,6 +208,11 @@ fn look(simulator: &Simulator, path: &str, parameters: &str) -> Result<Value, St
             "published" => json!(world.published()),
             "writes" => json!(world.writes()),
             "deliveries" => json!(world.take_deliveries()),
+            "messages" => world
+                .take_replication_messages()
+                .into_iter()
+                .map(|message| json!({ "id": message.id, "body": message.body }))
+                .collect(),
             "object" => {
                 let parameters = query::parse(parameters);
                 let of = |name: &str| parameters.get(name).map_or("", String::as_str);
@@ -259,6 +273,13 @@ fn change(simulator: &Simulator, path: &str, body: &[u8]) -> Result<Value, Strin
         "metrics" => {
             let point: MetricPoint = parse(body)?;
             simulator.with(|world| world.put_metric(&point.region, &point.metric, point.value));
+        }
+        "replication" => {
+            let denial: Denial = parse(body)?;
+            let reason = denial.reason.as_deref();
+            simulator.with(|world| {
+                world.deny_replication(&denial.source, &denial.destination, reason);
+            });
         }
         "alarms/state" => {
             let forced: ForcedState = parse(body)?;
