@@ -23,17 +23,27 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Environment variables of a process.
 pub type Environment = BTreeMap<String, String>;
 
-/// The binary to try: `FAILOVER_BINARY` if it is set (an absolute path, such as that of a release
-/// build), else `built`, which cargo has just made.
+/// The binary of a function to try: `FAILOVER_BINARY` if it is set (an absolute path, such as that
+/// of a release build), else `built`, which cargo has just made.
 #[must_use]
 pub fn failover_binary(built: &str) -> PathBuf {
+    chosen_binary("FAILOVER_BINARY", "failover", built)
+}
+
+/// Likewise the collector's, and `COLLECTOR_BINARY`.
+#[must_use]
+pub fn collector_binary(built: &str) -> PathBuf {
+    chosen_binary("COLLECTOR_BINARY", "replication-events", built)
+}
+
+fn chosen_binary(variable: &str, name: &str, built: &str) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "the edge of the tests")]
-    let chosen = std::env::var_os("FAILOVER_BINARY");
+    let chosen = std::env::var_os(variable);
     let path = chosen.map_or_else(|| PathBuf::from(built), PathBuf::from);
     assert!(
         path.is_file(),
-        "there is no binary {}: unset FAILOVER_BINARY, or run `cargo build --release --bin failover` \
-         and set it to the absolute path of target/release/failover",
+        "there is no binary {}: unset {variable}, or run `cargo build --release --bin {name}` \
+         and set it to the absolute path of target/release/{name}",
         path.display()
     );
     path

@@ -13,6 +13,7 @@ mod cloudwatch;
 mod control;
 mod endpoints;
 mod failure;
+mod lag;
 mod ledger;
 mod probe;
 mod sockets;
