@@ -1,0 +1,64 @@
+//! Several invocations at once, and invocations that die.
+
+use serde_json::json;
+
+use crate::stage::{AWAY, HOME, Stage, on_virtual_time};
+
+#[test]
+fn of_two_ticks_at_once_one_works() {
+    on_virtual_time(async || {
+        let mut stage = Stage::new(&[]);
+        stage.deny(Some("DstBucketUnversioned"));
+        stage.write(HOME, 10);
+        stage.rest(120).await;
+        stage.collect().await;
+        let another = stage.another();
+        let deadline = stage.now() + jiff::SignedDuration::from_secs(300);
+        let tick = json!({"command": "tick"});
+        let second = redrive::handle(&another, tick.clone(), deadline, "second");
+        let (first, second) = tokio::join!(stage.invoke(tick), second);
+        let mut outcomes = [
+            first.unwrap()["outcome"].as_str().unwrap().to_owned(),
+            second.unwrap().outcome.as_str().to_owned(),
+        ];
+        outcomes.sort();
+        // The second comes too late for the work, or finds nothing left to do.
+        assert!(
+            outcomes == ["busy", "worked"] || outcomes == ["idle", "worked"],
+            "{outcomes:?}"
+        );
+        assert_eq!(stage.announced(), ["replication-failing"], "told once");
+    });
+}
+
+#[test]
+fn a_dead_workers_claim_expires() {
+    on_virtual_time(async || {
+        let mut stage = Stage::new(&[]);
+        stage.deny(Some("DstBucketUnversioned"));
+        stage.write(HOME, 10);
+        stage.rest(120).await;
+        stage.collect().await;
+        // It dies with its claim, after the listing and the claim, before anything else is recorded.
+        let begun = stage.sim.requests_of("another");
+        stage.sim.crash_after("another", begun + 5);
+        let another = stage.another();
+        let deadline = stage.now() + jiff::SignedDuration::from_secs(300);
+        let dying = redrive::handle(&another, json!({"command": "tick"}), deadline, "dying");
+        let died = tokio::time::timeout(std::time::Duration::from_secs(310), dying).await;
+        assert!(died.is_err() || died.unwrap().is_err());
+        let status = stage.status().await;
+        assert_eq!(status["outcome"], "status", "a command never waits");
+        assert_eq!(
+            stage.command(json!({"command": "tick"})).await["outcome"],
+            "busy"
+        );
+        stage.minutes(6).await;
+        assert_eq!(stage.announced()[0], "replication-failing");
+        stage.deny(None);
+        stage
+            .until(60, |status| status["counts"]["open"] == json!(0))
+            .await;
+        assert_eq!(stage.missing(HOME, AWAY), 0);
+    });
+}
