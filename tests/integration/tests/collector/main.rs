@@ -12,6 +12,7 @@
 mod batches;
 mod binary;
 mod crashes;
+mod events;
 mod failures;
 mod lag;
 mod messages;

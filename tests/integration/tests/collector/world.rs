@@ -14,7 +14,7 @@ use jiff::SignedDuration;
 use replication_events::{Deps, Error, handle};
 use sentinel_aws::edge::{Edge, EdgeParts, HttpClients, Sink};
 use sentinel_aws::endpoints::EndpointOverrides;
-use sentinel_core::ledger::{ContentHash, OpenName, Reader, Rows};
+use sentinel_core::ledger::{ContentHash, Group, OpenName, Reader, Row, Rows};
 use sentinel_core::settings::CollectorSettings;
 use serde_json::Value;
 use simulator::{Simulator, WorldConfig};
@@ -66,16 +66,23 @@ pub(crate) struct World {
 impl World {
     /// Needs a paused tokio runtime.
     pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// As [`new`](Self::new), with these changes.
+    pub(crate) fn with(change: impl FnOnce(&mut WorldConfig)) -> Self {
         fastrand::seed(1); // the SDK's generator
         let config = WorldConfig::new(1)
             .mrap("mfzwi23gnjvgw.mrap")
             .member("app-use1", "us-east-1")
             .member("app-euw1", "eu-west-1")
             .bucket(STATE, CONTROL);
-        let sim = Simulator::new(WorldConfig {
+        let mut config = WorldConfig {
             epoch: "2026-11-20T16:59:03Z".parse().unwrap(),
             ..config
-        });
+        };
+        change(&mut config);
+        let sim = Simulator::new(config);
         let lines = Lines::default();
         let deps = deps(&sim, &lines);
         Self { sim, deps, lines }
@@ -118,6 +125,11 @@ impl World {
     /// Rows of the ledger.
     pub(crate) fn rows(&self) -> BTreeSet<Found> {
         rows_of(&self.sim)
+    }
+
+    /// Rows of the ledger with their groups; one may stand in several files.
+    pub(crate) fn groups(&self) -> Vec<(Group, Row)> {
+        groups_of(&self.sim)
     }
 
     /// `lag.json`, and how often it was written.
@@ -195,8 +207,21 @@ pub(crate) fn expected<'a>(failures: impl IntoIterator<Item = &'a Failed>) -> BT
         .collect()
 }
 
-/// Every row of every open file; each file is checked against its name.
+/// Every row of the ledger as it is expected of the failures here.
 pub(crate) fn rows_of(sim: &Simulator) -> BTreeSet<Found> {
+    groups_of(sim)
+        .into_iter()
+        .map(|(group, row)| {
+            assert_eq!((row.attempts, row.size), (0, Some(520_080)), "{row:?}");
+            let destination = group.destination.to_string();
+            let at = row.failed_at.get();
+            (destination, group.reason, row.key, row.version, at)
+        })
+        .collect()
+}
+
+/// Every row of every open file with its group; each file is checked against its name.
+fn groups_of(sim: &Simulator) -> Vec<(Group, Row)> {
     let files: Vec<(String, Vec<u8>)> = sim.with(|world| {
         let keys: Vec<String> = world.keys(STATE).into_iter().map(str::to_owned).collect();
         keys.into_iter()
@@ -209,7 +234,7 @@ pub(crate) fn rows_of(sim: &Simulator) -> BTreeSet<Found> {
             })
             .collect()
     });
-    let mut found = BTreeSet::new();
+    let mut found = Vec::new();
     for (key, body) in files {
         let name: OpenName = key.parse().unwrap();
         assert_eq!(name.hash, ContentHash::of(&body), "{key}");
@@ -219,23 +244,14 @@ pub(crate) fn rows_of(sim: &Simulator) -> BTreeSet<Found> {
         while let Some(row) = reader.next_record().unwrap() {
             rows.push(row);
         }
-        let group = &reader.header().unwrap().groups[0];
+        let group = reader.header().unwrap().groups[0].clone();
+        reader.finish().unwrap();
         assert_eq!(group.id(), name.group, "{key}");
         assert_eq!(u64::try_from(rows.len()).unwrap(), name.rows, "{key}");
         let times = || rows.iter().map(|row| row.failed_at);
         assert_eq!(times().min(), Some(name.oldest), "{key}");
         assert_eq!(times().max(), Some(name.newest), "{key}");
-        for row in &rows {
-            assert_eq!((row.attempts, row.size), (0, Some(520_080)), "{row:?}");
-            found.insert((
-                group.destination.to_string(),
-                group.reason.clone(),
-                row.key.clone(),
-                row.version.clone(),
-                row.failed_at.get(),
-            ));
-        }
-        reader.finish().unwrap();
+        found.extend(rows.into_iter().map(|row| (group.clone(), row)));
     }
     found
 }
