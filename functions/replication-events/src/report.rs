@@ -112,6 +112,12 @@ struct Pair {
 }
 
 fn measure(deps: &Deps, request_id: &str, collected: &Collected, recorded: &Recorded) {
+    if !recorded.errors.is_empty() {
+        let count = as_number(recorded.errors.len());
+        own_metrics(deps, request_id)
+            .metric("Errors", count, Unit::Count, Resolution::Minute)
+            .print(&deps.edge);
+    }
     if !collected.refused.is_empty() {
         own_metrics(deps, request_id)
             .metric(

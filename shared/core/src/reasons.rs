@@ -61,7 +61,7 @@ pub struct Reason {
     /// What an operator can do. `SOURCE` and `DESTINATION` stand for the buckets' names.
     pub remedy: &'static str,
     /// A command of the AWS CLI that shows the cause and changes nothing, with the same stand-ins,
-    /// and `ROLE`, `KEY_ARN` and the like for what only the configuration tells.
+    /// and `KEY`, `KEY_ARN`, `REGION` and the like for what only the configuration tells.
     pub look: &'static str,
 }
 
@@ -121,7 +121,7 @@ const SOURCE_VERSIONS: &str = "aws s3api list-object-versions --bucket SOURCE --
 const DESTINATION_VERSIONS: &str =
     "aws s3api list-object-versions --bucket DESTINATION --prefix KEY";
 const REPLICA_KEY: &str = "aws s3api get-bucket-replication --bucket SOURCE --query 'ReplicationConfiguration.Rules[].Destination.EncryptionConfiguration.ReplicaKmsKeyID'";
-const SOURCE_KEY: &str = "aws kms describe-key --region SOURCE_REGION --key-id KEY_ARN";
+const SOURCE_KEY: &str = "aws kms describe-key --region REGION --key-id KEY_ARN";
 const BATCH_ROLE: &str = "aws iam list-role-policies --role-name BATCH_ROLE";
 
 const fn needs_mending(

@@ -89,9 +89,10 @@ async fn only_the_messages_of_what_failed_are_given_back() {
         .iter()
         .filter(|failed| failed.reason != failures[1].reason);
     assert_eq!(world.rows(), expected(kept));
-    let (log, _) = world.printed();
+    let (log, metrics) = world.printed();
     assert_eq!(log.last().unwrap()["givenBack"], 10);
     assert_eq!(log[0]["level"], "ERROR");
+    assert_eq!(metrics[0]["Errors"], 1.0);
 
     // The queue delivers those alone.
     world.sim.with(|world| world.remove_fault(fault));
