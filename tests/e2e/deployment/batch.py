@@ -11,6 +11,7 @@ from cloud import ACCOUNT
 
 _JOBS = "/v20180820/jobs"
 _QUICK = {"start": 0, "end": 200}
+_PHASES = ("new", "preparing", "generating", "ready", "completing", "stopping")
 
 
 class BatchOperations:
@@ -88,7 +89,7 @@ class BatchOperations:
     # ---------------------------------------------------------------------------------------------
 
     def _is_wanted(self, request):
-        """A function's request about jobs, manifests, reports and versions; the canaries of members stay where they are."""
+        """A function's request about jobs, manifests, reports or versions; canaries stay where they are."""
         if request.service != "s3" or not request.access_key.startswith("ASIA"):
             return False
         if request.path.startswith(_JOBS) or request.bucket in self._work_buckets:
@@ -115,7 +116,7 @@ class BatchOperations:
                 "replication": _QUICK,
                 "event_delivery": _QUICK,
                 "late_event": 0.0,
-                **{f"job_{phase}": _QUICK for phase in ("new", "preparing", "ready", "completing", "stopping")},
+                **{f"job_{phase}": _QUICK for phase in _PHASES},
             },
             "jobs": {"late_failures": 0.0},
         }

@@ -35,16 +35,17 @@ def batch(cloud, plane):
 
 @pytest.fixture
 def told(stack, subscribed):
-    """`told(event)`: the next announcement of this event, without waiting for the schedule's minutes."""
+    """`told(event, field=value)`: the next such announcement, without waiting for the schedule's minutes."""
     mailbox, seen = subscribed(stack.outputs["NotificationTopicArn"]), []
 
-    def wait(event):
+    def is_wanted(letter, event, fields):
+        about = letter["attributes"].get("event") == event and letter not in seen
+        return about and all(letter["body"].get(name) == value for name, value in fields.items())
+
+    def wait(event, **fields):
         def found():
             stack.redrive("tick")
-            for letter in mailbox.receive():
-                if letter["attributes"].get("event") == event and letter not in seen:
-                    return letter
-            return None
+            return next((letter for letter in mailbox.receive() if is_wanted(letter, event, fields)), None)
 
         seen.append(until(f"an announcement {event}", found, seconds=PATIENCE_SECONDS))
         return seen[-1]
@@ -129,26 +130,27 @@ def test_from_a_failed_put_to_its_proof(plane, stack, failures, batch, told):
     keys = [f"orders/{number} 100%+\u00e9" for number in range(25)]
     with batch.refused(home, away, REASON):
         versions = batch.write(home, *keys)
-        for body in batch.events(failures=len(keys)):
-            failures.publish(home, body)
+        group = fail(batch, failures, home, len(keys))
         rows = failures.wait_for_rows(*keys)
         assert {(row[0], row[1]) for row in rows} == {*versions.items()}
-        page = told("replication-failing")
-        assert "s3:ReplicateObject" in page["Message"] and page["attributes"]["severity"] == "warning"
-        assert page["body"]["rows"] == len(keys)
-        group = page["body"]["group"]
+        page = told("replication-failing", group=group)
+        assert (page["attributes"]["severity"], page["attributes"]["region"]) == ("warning", home)
+        assert "25 object versions since" in page["body"]["explanation"] and page["body"]["rows"] == len(keys)
+        assert group in {each["group"] for each in stack.run_output("RedriveStatusCommand")["groups"]}
 
         before = len(batch.jobs)
-        assert stack.redrive("retry", group=group, reason="too early")["explanation"]
-        told("sample-failed")
+        assert stack.redrive("retry", group=group, reason="too early")["outcome"] == "retrying"
+        told("sample-failed", group=group)
         [sample] = batch.jobs[before:]
         assert (sample["Status"], sample["ProgressSummary"]["NumberOfTasksFailed"]) == ("Complete", 10)
+        assert fail(batch, failures, home, 10) == group, "the job's own failures sent events too"
+        failures.wait_until_handled()
 
     batch.delete(home, keys[0], versions[keys[0]])
     stack.redrive("retry", group=group, reason="the role may write again")
-    told("sample-arrived")
-    end = told("redriven")
-    assert end["body"]["group"] == group
+    told("sample-arrived", group=group)
+    end = told("redriven", group=group)["body"]
+    assert (end["replicated"], end["final"]) == (len(keys) - 1, 1)
     arrived = {key: batch.status(away, key, version) for key, version in versions.items()}
     assert arrived == {key: None if key == keys[0] else "REPLICA" for key in keys}
     assert not [row for row in failures.rows if row[0] in keys]
@@ -162,6 +164,7 @@ def test_from_a_failed_put_to_its_proof(plane, stack, failures, batch, told):
         )
     status = stack.run_output("RedriveStatusCommand")
     assert group not in {each["group"] for each in status["groups"] if each["state"] != "closed"}
+    assert not status["jobs"]
 
 
 @only_enforced
@@ -169,11 +172,10 @@ def test_a_sweep_is_priced_first_and_finds_what_never_was_replicated(plane, stac
     """Nothing left to find is no failure either."""
     source = plane.bucket(plane.home)
     offer = stack.redrive("sweep", source=source, statuses=["FAILED"], reason="nothing should be left")
-    assert "$0.25" in offer["explanation"]
+    assert offer["outcome"] == "needs-confirmation" and offer["estimate"]["dollarsAtLeast"] == 0.25
     before = len(batch.jobs)
-    stack.redrive("sweep", source=source, confirm=offer["confirm"], reason="nothing should be left")
-    end = told("sweep-ended")
-    assert "found nothing" in end["Message"]
+    stack.redrive("sweep", confirm=offer["estimate"]["confirm"], reason="nothing should be left")
+    assert "found nothing" in told("sweep-ended", source=source)["body"]["explanation"]
     assert [job["Status"] for job in batch.jobs[before:]] == ["Failed"], "so S3 calls it"
 
 
@@ -183,18 +185,27 @@ def test_a_hold_stops_jobs(plane, stack, failures, batch, told):
     home, away = plane.regions[:2]
     with batch.refused(home, away, "DstKmsKeyNotFound"):
         batch.write(home, "held")
-        for body in batch.events(failures=1):
-            failures.publish(home, body)
-        group = told("replication-failing")["body"]["group"]
+        group = fail(batch, failures, home, 1)
+        told("replication-failing", group=group)
     before = len(batch.jobs)
-    stack.run_output("RedriveHoldCommand")
-    stack.run_output("RetryCommand", GROUP=group)
-    for _ in range(3):
-        stack.redrive("tick")
+    assert stack.run_output("RedriveHoldCommand")["outcome"] == "held"
+    assert stack.run_output("RetryCommand", GROUP=group)["outcome"] == "blocked"
+    stack.redrive("tick")
     assert len(batch.jobs) == before
-    stack.run_output("RedriveReleaseCommand")
-    told("redriven")
+    assert stack.run_output("RedriveReleaseCommand")["outcome"] == "released"
+    assert stack.run_output("RetryCommand", GROUP=group)["outcome"] == "retrying"
+    told("redriven", group=group)
     assert len(batch.jobs) > before
+
+
+def fail(batch, failures, region, number):
+    """So many failures of one kind reach the queue over the topic of their Region; their group."""
+    groups = set()
+    for body in batch.events(number):
+        failures.publish(region, body)
+        groups |= {group_of(one) for one in json.loads(body).get("Records", []) if "replicationEventData" in one}
+    [group] = groups
+    return group
 
 
 def logged(cloud, stack, group):
