@@ -120,7 +120,7 @@ impl Joining<'_> {
         let groups = self.job.groups.len().max(settled.groups.len());
         settled.groups.resize(groups, Outcome::default());
         // What the report says of nobody may have been meant for somebody.
-        settled.proof.must_be_all = every == 1 || unmatched > 0 || self.tally.odd > 0;
+        settled.proof.must_be_all |= every == 1 || unmatched > 0 || self.tally.odd > 0;
         Ok(Slice::Done(settled))
     }
 
@@ -185,8 +185,15 @@ impl Joining<'_> {
         let Some(own) = self.job.groups.get(place) else {
             return Ok(());
         };
+        let elsewhere = matches!(&said, Said::Failed(code) if self.may_be_elsewhere(own, code));
         let settled = &mut self.cursor.settled;
         match said {
+            // Looked for where it should have gone, like what was initiated.
+            Said::Failed(_) if elsewhere => {
+                settled.proof.must_be_all = true;
+                settled.count(place, |outcome| outcome.initiated += 1);
+                out.initiated.push(&row)?;
+            }
             Said::Initiated => {
                 settled.count(place, |outcome| outcome.initiated += 1);
                 out.initiated.push(&row)?;
@@ -227,6 +234,15 @@ impl Joining<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a final verdict may be about another destination than the row's: a task replicates
+    /// by every matching rule, and its one code does not say which of them failed. Settling the
+    /// row with it would give up a copy that may have arrived, or may yet.
+    fn may_be_elsewhere(&self, own: &Group, code: &str) -> bool {
+        let is_final = classify(code).class.settles_as().is_some();
+        let several = self.work.settings().members.iter().count() > 2;
+        is_final && several && code.starts_with("Dst") && own.reason != code
     }
 
     /// Every how manieth initiated row is looked for.
