@@ -102,6 +102,11 @@ impl Replication {
         self.denied.get(&pair(lane))
     }
 
+    pub(crate) fn denial_between(&self, source: &str, destination: &str) -> Option<&Reason> {
+        let key = (source.to_owned(), destination.to_owned());
+        self.denied.get(&key)
+    }
+
     pub(crate) fn deny(&mut self, source: &str, destination: &str, reason: Option<&str>) {
         let key = (source.to_owned(), destination.to_owned());
         match reason {

@@ -355,6 +355,25 @@ pub struct Job {
     pub failures: Vec<(String, String)>,
 }
 
+/// A transfer that S3 gave up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicationFailure {
+    /// When.
+    pub at: SimTime,
+    /// Bucket that holds the version.
+    pub source: Arc<str>,
+    /// Bucket that should have got it.
+    pub destination: Arc<str>,
+    /// Key.
+    pub key: Arc<str>,
+    /// Version.
+    pub version_id: Arc<str>,
+    /// Why.
+    pub reason: Reason,
+    /// Whether a job had asked for it.
+    pub by_job: bool,
+}
+
 /// A task of a job: one row of its manifest that was run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {

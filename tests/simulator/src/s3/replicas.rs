@@ -260,6 +260,26 @@ impl S3 {
         }
     }
 
+    /// Why a key keeps replicas under SSE-KMS out of a destination.
+    pub(crate) fn destination_key_refusal(
+        &self,
+        source: &str,
+        destination: &str,
+    ) -> Option<&'static str> {
+        let rules = &self.buckets.get(source)?.rules;
+        let towards = rules
+            .iter()
+            .filter(|rule| rule.config.enabled && rule.config.destination == destination);
+        let keys = towards.filter_map(|rule| rule.config.replica_kms_key.clone());
+        let mut refusals = keys.filter_map(|key| {
+            Some(match self.key_state(&Encryption::SseKms { key })? {
+                KeyState::Disabled => "DstKmsKeyInvalidState",
+                KeyState::Deleted => "DstKmsKeyNotFound",
+            })
+        });
+        refusals.next()
+    }
+
     /// Notes what became of a transfer at the source.
     pub(crate) fn settle_transfer(&mut self, transfer: &Outgoing, outcome: Transfer) {
         let bucket = self.buckets.get_mut(&*transfer.lane.source);

@@ -13,7 +13,7 @@ use crate::jobs::Timer;
 use crate::notifications::{Kind, Notice, thresholds};
 use crate::reasons;
 use crate::s3::{Cause, Lane, Outgoing};
-use crate::truth::{Reason, Transfer};
+use crate::truth::{Reason, ReplicationFailure, Transfer};
 
 /// One minute of metrics.
 const MINUTE: Duration = Duration::from_mins(1);
@@ -233,6 +233,15 @@ impl World {
             reason: reason.clone(),
         };
         self.s3.settle_transfer(&transfer, failed);
+        self.replication_failures.push(ReplicationFailure {
+            at: self.now,
+            source: Arc::clone(&transfer.lane.source),
+            destination: Arc::clone(&transfer.lane.destination),
+            key: Arc::clone(&transfer.key),
+            version_id: Arc::clone(&transfer.version_id),
+            reason: reason.clone(),
+            by_job: transfer.cause == Cause::Job,
+        });
         self.count(&transfer, Outcome::Failed);
         if transfer.cause == Cause::Live || self.jobs.rules().failures_send_events {
             self.notify(Kind::Failed, transfer, Some(reason));

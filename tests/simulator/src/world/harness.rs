@@ -11,7 +11,10 @@ use crate::cloudwatch::{AlarmConfig, AlarmState, Delivery, MetricName, Resolutio
 use crate::config::{ReplicationRule, Versioning};
 use crate::faults::{Fault, FaultId, Outage, Service};
 use crate::s3::{Author, KeyState};
-use crate::truth::{Actor, DownInterval, ObjectVersion, Published, Route, RouteChange, Write};
+use crate::truth::{
+    Actor, DownInterval, ObjectVersion, Published, Reason, ReplicationFailure, Route, RouteChange,
+    Write,
+};
 
 /// Trouble.
 impl World {
@@ -149,6 +152,29 @@ impl World {
     #[must_use]
     pub fn pending_replication(&self, source: &str, destination: &str) -> u64 {
         self.replication.pending_between(source, destination)
+    }
+
+    /// Every time that S3 gave a transfer up, in order.
+    #[must_use]
+    pub fn replication_failures(&self) -> &[ReplicationFailure] {
+        &self.replication_failures
+    }
+
+    /// Why S3 would give up a transfer from one bucket to another at this moment: denied, no such
+    /// destination, its versioning or its key.
+    #[must_use]
+    pub fn replication_refusal(&self, source: &str, destination: &str) -> Option<Reason> {
+        if let Some(reason) = self.replication.denial_between(source, destination) {
+            return Some(reason.clone());
+        }
+        let reason = match self.s3.bucket(destination) {
+            None => Some("DstBucketNotFound"),
+            Some(bucket) if bucket.versioning != Versioning::Enabled => {
+                Some("DstBucketUnversioned")
+            }
+            Some(_) => self.s3.destination_key_refusal(source, destination),
+        };
+        reason.map(Reason::Borrowed)
     }
 
     /// Writes an object as somebody at the console would; returns the version id.

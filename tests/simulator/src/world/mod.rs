@@ -23,6 +23,7 @@ use crate::replication::Replication;
 use crate::s3::{Lane, S3};
 use crate::sns::Topics;
 use crate::time::calendar;
+use crate::truth::ReplicationFailure;
 
 use events::{Counts, Event, Queue};
 use exchange::{Connection, ConnectionKey, LateCall};
@@ -39,6 +40,7 @@ pub struct World {
     log: RequestLog,
     s3: S3,
     replication: Replication,
+    replication_failures: Vec<ReplicationFailure>,
     /// What became of transfers in the present step, for their metric.
     counts: BTreeMap<Arc<Lane>, Counts>,
     notifications: Notifications,
@@ -76,6 +78,7 @@ impl World {
                 timing.conditional_conflict_window,
             ),
             replication: Replication::new(timing),
+            replication_failures: Vec::new(),
             counts: BTreeMap::new(),
             notifications: Notifications::new(&config),
             jobs: Jobs::new(&config),
