@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::history::{History, Move, Mover, attribute};
-use crate::numbers::Numbers;
+use crate::numbers::{Numbers, Redrive};
 use crate::verdict::Violation;
 
 /// A change of the routes.
@@ -33,7 +33,7 @@ pub struct Notification {
 }
 
 /// The document. Seconds are whole; `null` stands for what did not happen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(
     missing_docs,
     reason = "the contract's names; `Numbers` says what they mean"
@@ -53,6 +53,7 @@ pub struct Document {
     pub lost_objects: u64,
     pub diverged_objects: u64,
     pub route_changes: Vec<RouteChange>,
+    pub redrive: Redrive,
     pub notifications: Vec<Notification>,
     pub violations: Vec<Violation>,
 }
@@ -88,6 +89,7 @@ impl Document {
             lost_objects: numbers.lost_objects,
             diverged_objects: numbers.diverged_objects,
             route_changes: changes.iter().map(change).collect(),
+            redrive: numbers.redrive.clone(),
             notifications: notifications.collect(),
             violations: violations.to_vec(),
         }
@@ -144,7 +146,7 @@ mod tests {
         let text = serde_json::to_string(&document).unwrap();
         assert_eq!(
             text,
-            r#"{"scenario":"regional-outage","seed":1,"virtual_seconds":30000,"detected_s":null,"dial_moved_s":null,"recovered_s":null,"rto_s":null,"requests":0,"failed_requests":0,"acked_objects":0,"rpo_objects":0,"lost_objects":0,"diverged_objects":0,"route_changes":[{"at_s":100,"from":["us-east-1"],"to":["eu-west-1"],"cause":"automatic failover: "}],"notifications":[],"violations":[]}"#
+            r#"{"scenario":"regional-outage","seed":1,"virtual_seconds":30000,"detected_s":null,"dial_moved_s":null,"recovered_s":null,"rto_s":null,"requests":0,"failed_requests":0,"acked_objects":0,"rpo_objects":0,"lost_objects":0,"diverged_objects":0,"route_changes":[{"at_s":100,"from":["us-east-1"],"to":["eu-west-1"],"cause":"automatic failover: "}],"redrive":{"failures":0,"jobs":0,"redriven":0,"abandoned":0,"settled":0,"open":0,"dollars":0.0},"notifications":[],"violations":[]}"#
         );
     }
 

@@ -12,13 +12,51 @@ use serde_json::Value;
 use simulator::truth::{Actor, DownInterval, Published, RouteChange, Transfer};
 use simulator::{LogEntry, SimTime};
 
+use crate::backlog::Backlog;
 use crate::scenario::Stage;
+
+/// A deployed function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Function {
+    /// Turns the dial.
+    Failover,
+    /// Collects what replication failed to copy.
+    ReplicationEvents,
+    /// Has it copied again.
+    Redrive,
+}
+
+impl Function {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Failover, Self::ReplicationEvents, Self::Redrive];
+
+    /// The name of its binary, and how the labels of its environments begin.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::ReplicationEvents => "replication-events",
+            Self::Redrive => "redrive",
+        }
+    }
+
+    /// The function that an execution environment runs, by the environment's label.
+    #[must_use]
+    pub fn of(environment: &str) -> Option<Self> {
+        let (name, _) = environment.rsplit_once('-')?;
+        Self::ALL
+            .into_iter()
+            .find(|function| function.name() == name)
+    }
+}
 
 /// What started an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// The schedule.
     Tick,
+    /// So many messages of the queue.
+    Messages(usize),
     /// A state change of an alarm: its name and new state, and the payload's shape.
     Alarm {
         /// Alarm name and new state.
@@ -46,6 +84,8 @@ pub enum Ending {
 /// One attempt at an invocation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Invocation {
+    /// What was invoked.
+    pub function: Function,
     /// Request id; the same for retries.
     pub request_id: String,
     /// 1 for the first.
@@ -86,6 +126,19 @@ pub struct Line {
     pub environment: String,
     /// The line.
     pub text: String,
+}
+
+/// What became of the messages of the queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Letters {
+    /// Messages that arrived, duplicates of the sender included.
+    pub sent: u64,
+    /// Deliveries that the queue repeated without a reason.
+    pub repeated: u64,
+    /// Messages that are still there at the end, received or not.
+    pub left: usize,
+    /// Bodies of those that nobody could use.
+    pub dead: Vec<String>,
 }
 
 /// What an outside prober saw of a member.
@@ -181,6 +234,10 @@ pub struct History {
     pub acknowledged: Vec<Acknowledged>,
     /// Truth: the client's data at the end.
     pub data: Data,
+    /// Truth: versions that somebody deleted for good: bucket, key, version.
+    pub deleted: BTreeSet<(String, String, String)>,
+    /// What replication failed to copy, and what became of it.
+    pub backlog: Backlog,
     /// Current version of each key, per bucket, at the end.
     pub current: BTreeMap<String, BTreeMap<String, String>>,
     /// Every request that anybody sent.
@@ -352,16 +409,24 @@ impl History {
             .filter(move |probe| probe.region == region && probe.at >= from && probe.at <= until)
     }
 
-    /// Invocations of an operator's command that were answered with this outcome.
+    /// Invocations of `failover` by an operator's command that were answered with this outcome.
     pub fn commands(&self, outcome: &str) -> impl Iterator<Item = &Invocation> {
-        self.invocations.iter().filter(move |invocation| {
+        self.invoked(Function::Failover).filter(move |invocation| {
             matches!(invocation.cause, Cause::Operator(_)) && invocation.outcome() == Some(outcome)
         })
     }
 
-    /// The log lines, parsed; metrics aside.
-    pub fn said(&self) -> impl Iterator<Item = (SimTime, Value)> {
-        self.lines.iter().filter_map(|line| {
+    /// The invocations of a function.
+    pub fn invoked(&self, function: Function) -> impl Iterator<Item = &Invocation> {
+        let all = self.invocations.iter();
+        all.filter(move |invocation| invocation.function == function)
+    }
+
+    /// The log lines of a function, parsed; metrics aside.
+    pub fn said(&self, function: Function) -> impl Iterator<Item = (SimTime, Value)> {
+        let lines = self.lines.iter();
+        let lines = lines.filter(move |line| Function::of(&line.environment) == Some(function));
+        lines.filter_map(|line| {
             let value: Value = serde_json::from_str(&line.text).ok()?;
             value.get("_aws").is_none().then_some((line.at, value))
         })

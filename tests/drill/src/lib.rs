@@ -1,8 +1,8 @@
-//! Rehearsed outages: the deployed `failover` function, unchanged, in a simulated AWS.
+//! Rehearsed outages: the deployed functions, unchanged, in a simulated AWS.
 //!
 //! One run is one [`Scenario`](scenario::Scenario) with one seed. [`harness::run`] plays it on
 //! virtual time and returns its [`History`](history::History): what really happened, by the
-//! simulator's account, beside what the function recorded, logged and announced.
+//! simulator's account, beside what the functions recorded, logged and announced.
 //! [`invariants`] and the scenario's own expectations judge the history, [`numbers`] measures it,
 //! [`document`], [`report`] and [`narration`] show it.
 #![allow(
@@ -13,6 +13,7 @@
     reason = "a test tool: a broken assumption must stop the run"
 )]
 
+pub mod backlog;
 pub mod document;
 pub mod harness;
 pub mod history;

@@ -45,8 +45,11 @@ struct Arguments {
     #[arg(long, hide = true, conflicts_with = "json")]
     log_hash: bool,
     /// Mean time between two requests of a client, in milliseconds.
-    #[arg(long, hide = true, default_value_t = 500)]
-    pace: u64,
+    #[arg(long, hide = true)]
+    pace: Option<u64>,
+    /// Imports are cut to so many objects.
+    #[arg(long, hide = true)]
+    import_at_most: Option<u64>,
     /// Virtual minutes that the run takes.
     #[arg(long, hide = true)]
     minutes: Option<u64>,
@@ -73,7 +76,10 @@ fn main() -> ExitCode {
     };
     let silent = arguments.json || arguments.log_hash;
     let options = Options {
-        pace: Some(Duration::from_millis(arguments.pace.max(1))),
+        pace: arguments
+            .pace
+            .map(|pace| Duration::from_millis(pace.max(1))),
+        import_at_most: arguments.import_at_most,
         length: arguments.minutes.map(Duration::from_mins),
         ..Options::default()
     };

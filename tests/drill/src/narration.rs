@@ -11,7 +11,7 @@ use simulator::SimTime;
 
 use crate::document::cause;
 use crate::harness::{Kind, Moment, Seen};
-use crate::history::{History, list};
+use crate::history::{Function, History, list};
 use crate::invariants;
 use crate::numbers::Numbers;
 use crate::scenario::Scenario;
@@ -39,9 +39,18 @@ fn look(kind: Kind) -> (&'static str, Style) {
         Kind::Story => ("story", BOLD),
         Kind::Client => ("clients", AnsiColor::Yellow.on_default()),
         Kind::Alarm => ("alarm", AnsiColor::Magenta.on_default()),
-        Kind::Function => ("failover", AnsiColor::Cyan.on_default()),
+        Kind::Function(function) => (called(function), AnsiColor::Cyan.on_default()),
         Kind::Routes => ("routes", AnsiColor::Green.on_default().bold()),
         Kind::Page => ("told", AnsiColor::Blue.on_default()),
+    }
+}
+
+/// A function's name in few letters.
+#[must_use]
+pub fn called(function: Function) -> &'static str {
+    match function {
+        Function::Failover | Function::Redrive => function.name(),
+        Function::ReplicationEvents => "events",
     }
 }
 
@@ -110,6 +119,7 @@ fn span(span: Option<Duration>) -> String {
 /// The numbers with their names.
 #[must_use]
 pub fn rows(numbers: &Numbers) -> Vec<(&'static str, String)> {
+    let redrive = &numbers.redrive;
     vec![
         ("detected after", span(numbers.detected)),
         ("dial moved after", span(numbers.dial_moved)),
@@ -130,6 +140,21 @@ pub fn rows(numbers: &Numbers) -> Vec<(&'static str, String)> {
         (
             "different between members in the end",
             numbers.diverged_objects.to_string(),
+        ),
+        (
+            "copies that replication gave up",
+            redrive.failures.to_string(),
+        ),
+        ("of them re-driven", redrive.redriven.to_string()),
+        (
+            "of them settled: gone, deleted or not eligible",
+            redrive.settled.to_string(),
+        ),
+        ("of them given to a person", redrive.abandoned.to_string()),
+        ("of them still waiting", redrive.open.to_string()),
+        (
+            "jobs, and what they cost",
+            format!("{}, ${:.2}", redrive.jobs, redrive.dollars),
         ),
     ]
 }
@@ -204,7 +229,9 @@ mod tests {
 
     #[test]
     fn every_violation_has_its_line() {
-        for rule in ["1", "2", "3", "4", "5", "6", "8", "9", "logs", "scenario"] {
+        for rule in [
+            "1", "2", "3", "4", "5", "6", "8", "9", "jobs", "logs", "scenario",
+        ] {
             let violation = Violation::new(rule, SimTime::ZERO, "");
             assert_eq!(
                 checked().filter(|name| belongs(&violation, name)).count(),

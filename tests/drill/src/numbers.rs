@@ -1,14 +1,17 @@
 //! What a run measured, all of it from the truth.
 
+use std::ops::Add;
 use std::time::Duration;
 
+use serde::Serialize;
 use simulator::SimTime;
 
+use crate::backlog::{Fate, Job};
 use crate::harness::CALM;
 use crate::history::{ClientRequest, History, Served};
 
 /// The observed numbers. `None` stands for what did not happen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Numbers {
     /// From the trouble's start until the function first recorded a trigger.
     pub detected: Option<Duration>,
@@ -33,8 +36,63 @@ pub struct Numbers {
     pub rpo_objects: u64,
     /// Those of them that are nowhere in the end.
     pub lost_objects: u64,
+    /// What replication failed to copy, and what became of it.
+    pub redrive: Redrive,
     /// Objects whose versions, or whose current version, differ between members in the end.
     pub diverged_objects: u64,
+}
+
+/// What replication failed to copy: copies of a version to one destination, each counted once.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Redrive {
+    /// Copies that S3 gave up at least once.
+    pub failures: u64,
+    /// Jobs that S3 ran for them.
+    pub jobs: u64,
+    /// Copies that were in a job and arrived.
+    pub redriven: u64,
+    /// Copies that were given to a person, or given up by one.
+    pub abandoned: u64,
+    /// Copies that nothing can bring about any more: gone in the source, deleted in the
+    /// destination, not eligible.
+    pub settled: u64,
+    /// Copies that still wait.
+    pub open: u64,
+    /// What the jobs cost, in dollars.
+    pub dollars: f64,
+}
+
+/// Counts what became of failed copies.
+#[must_use]
+fn redrive(history: &History) -> Redrive {
+    let backlog = &history.backlog;
+    let index = backlog.index();
+    let mut tried: Vec<(&str, &str, &str)> = Vec::new();
+    for job in &backlog.jobs {
+        let tasks = job.tasks.iter();
+        tried.extend(tasks.map(|(key, version)| (job.source.as_str(), &**key, &**version)));
+    }
+    tried.sort_unstable();
+    let mut counts = Redrive {
+        failures: backlog.copies.len() as u64,
+        jobs: backlog.jobs.len() as u64,
+        // Thousandths of a cent say nothing.
+        dollars: (backlog.jobs.iter().map(Job::dollars).fold(0.0, Add::add) * 100.0).round()
+            / 100.0,
+        ..Redrive::default()
+    };
+    for copy in &backlog.copies {
+        let version = (&*copy.source, &*copy.key, &*copy.version);
+        match index.fate(copy) {
+            Fate::Arrived if tried.binary_search(&version).is_ok() => counts.redriven += 1,
+            // Written anew or resumed: it came by itself.
+            Fate::Arrived => {}
+            Fate::Gone | Fate::Settled(_) => counts.settled += 1,
+            Fate::Abandoned => counts.abandoned += 1,
+            Fate::Open(_) | Fate::Unknown => counts.open += 1,
+        }
+    }
+    counts
 }
 
 /// Measures a run.
@@ -72,6 +130,7 @@ pub fn measure(history: &History) -> Numbers {
         }),
         lost_objects: lost(history),
         diverged_objects: diverged(history),
+        redrive: redrive(history),
     }
 }
 
@@ -163,6 +222,8 @@ fn diverged(history: &History) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sentinel_core::ledger::How;
+
     use crate::invariants::testing::{EUW1, Story, USE1};
 
     fn asked(at: u64, served: Served) -> ClientRequest {
@@ -200,6 +261,31 @@ mod tests {
             (numbers.recovered, numbers.rto, numbers.dial_moved),
             (None, None, None)
         );
+    }
+
+    #[test]
+    fn copies_are_counted_by_what_became_of_them() {
+        let mut story = Story::new();
+        for key in ["data/a", "data/b", "data/c", "data/d", "data/e"] {
+            story.fails(10, key);
+        }
+        let copies = &mut story.history.backlog.copies;
+        copies[0].arrived = Some(SimTime::from_secs(500));
+        copies[1].arrived = Some(SimTime::from_secs(500));
+        copies[2].gone = true;
+        story.settles("data/d", How::HandedOver);
+        story.job(100, 60, &["data/a"]);
+        let numbers = measure(&story.history);
+        let expected = Redrive {
+            failures: 5,
+            jobs: 1,
+            redriven: 1,
+            abandoned: 1,
+            settled: 1,
+            open: 1,
+            dollars: 0.25,
+        };
+        assert_eq!(numbers.redrive, expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde_json::Value;
 use simulator::cloudwatch::AlarmState;
-use simulator::{Fault, Outage, SimTime, Timing};
+use simulator::{Fault, JobRules, Outage, SimTime, Timing, Versioning};
 
 use crate::history::History;
 use crate::verdict::Violation;
@@ -76,6 +76,79 @@ pub enum Action {
         /// The state.
         state: AlarmState,
     },
+    /// Replication from one member to another is refused for this reason, or works again.
+    Refuse {
+        /// Source bucket.
+        source: String,
+        /// Destination bucket.
+        destination: String,
+        /// One of S3's documented failure reasons.
+        reason: Option<&'static str>,
+    },
+    /// A bucket's versioning changes.
+    Versioning {
+        /// The bucket.
+        bucket: String,
+        /// From now on.
+        versioning: Versioning,
+    },
+    /// Somebody's import: so many objects are written straight into a bucket and acknowledged.
+    Import {
+        /// The bucket.
+        bucket: String,
+        /// How many.
+        objects: u64,
+        /// The time it takes.
+        over: Duration,
+    },
+    /// Somebody deletes imported versions for good, one in so many.
+    DeleteForGood {
+        /// The bucket that they were imported into.
+        source: String,
+        /// The bucket in which they are deleted.
+        bucket: String,
+        /// Which share.
+        one_in: usize,
+    },
+    /// A KMS key is disabled, or enabled again.
+    Key {
+        /// ARN of the key.
+        key: String,
+        /// Whether it works.
+        enabled: bool,
+    },
+    /// Somebody sends a message to the queue of replication events.
+    Message(String),
+    /// As soon as a third of a job with so many versions or more has run, something happens, and
+    /// is undone later.
+    WhileJobRuns {
+        /// How large the job is at least.
+        objects: u64,
+        /// What a spectator is told.
+        story: String,
+        /// What happens.
+        action: Box<Action>,
+        /// How long it lasts.
+        then: Duration,
+        /// What a spectator is told when it is undone.
+        end: String,
+        /// What undoes it.
+        undo: Box<Action>,
+    },
+    /// An operator invokes the `redrive` function.
+    Redrive(Value),
+    /// Once people were told of this event: somebody does what the page says, and then has the
+    /// group that it names tried again.
+    MendAndRetry {
+        /// The page.
+        event: &'static str,
+        /// How long it takes them.
+        after: Duration,
+        /// What a spectator is told.
+        story: String,
+        /// The remedy.
+        remedy: Box<Action>,
+    },
 }
 
 /// One line of the script.
@@ -124,8 +197,20 @@ pub struct Stage {
     pub delays: Vec<Delay>,
     /// Delays of the world.
     pub timing: Timing,
-    /// Settings beyond the usual ones.
+    /// How jobs behave where AWS leaves it open.
+    pub jobs: JobRules,
+    /// Settings of `failover` beyond the usual ones.
     pub settings: BTreeMap<String, String>,
+    /// Settings of `redrive` beyond the usual ones.
+    pub redrive: BTreeMap<String, String>,
+    /// Members whose default encryption is SSE-KMS, with the ARN of their key.
+    pub encrypted: BTreeMap<String, String>,
+    /// Mean time between two requests of a client, where it is not the usual one.
+    pub pace: Option<Duration>,
+    /// Probability that an invocation of `replication-events` or `redrive` dies in the middle.
+    pub deaths: f64,
+    /// Probability that the queue delivers a message once more than it had to.
+    pub repeats: f64,
     /// Virtual time that the run takes.
     pub length: Duration,
     /// What the numbers are measured from.
@@ -144,7 +229,13 @@ impl Default for Stage {
             channels: Channels::Mixed,
             delays: Vec::new(),
             timing: Timing::default(),
+            jobs: JobRules::default(),
             settings: BTreeMap::new(),
+            redrive: BTreeMap::new(),
+            encrypted: BTreeMap::new(),
+            pace: None,
+            deaths: 0.0,
+            repeats: 0.02,
             length: LENGTH,
             trouble: None,
             marks: BTreeMap::new(),

@@ -66,7 +66,14 @@ fn json_is_one_document_and_the_report_stands_alone() {
     assert!(document["detected_s"].is_u64());
     assert_eq!(document["lost_objects"], 0);
     assert_eq!(document["violations"], serde_json::json!([]));
-    assert!(document.get("redrive").is_none(), "not built yet");
+    for (count, expected) in [
+        ("failures", 0),
+        ("jobs", 0),
+        ("redriven", 0),
+        ("abandoned", 0),
+    ] {
+        assert_eq!(document["redrive"][count], expected, "{count}");
+    }
 
     let html = std::fs::read_to_string(&page).expect("the report");
     std::fs::remove_dir_all(&directory).expect("it is ours");

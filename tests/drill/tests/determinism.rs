@@ -13,12 +13,16 @@ use drill::scenarios;
 const SEED: u64 = 7;
 const PACE: Duration = Duration::from_secs(10);
 
+/// Imports are cut to this: what is compared is the order of things.
+const IMPORT: u64 = 200;
+
 /// Long enough for nearly everything that scenarios do.
 const MINUTES: u64 = 65;
 
 fn here(scenario: &Scenario, seed: u64) -> History {
     let options = Options {
         pace: Some(PACE),
+        import_at_most: Some(IMPORT),
         length: Some(Duration::from_mins(MINUTES)),
         ..Options::default()
     };
@@ -30,6 +34,7 @@ fn elsewhere(scenario: &Scenario) -> String {
         .args(["--scenario", scenario.name, "--seed", &SEED.to_string()])
         .args(["--log-hash", "--pace", &PACE.as_millis().to_string()])
         .args(["--minutes", &MINUTES.to_string()])
+        .args(["--import-at-most", &IMPORT.to_string()])
         .output()
         .expect("the drill starts");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()

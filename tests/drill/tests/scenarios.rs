@@ -13,6 +13,9 @@ const SEEDS: std::ops::Range<u64> = 1..3;
 /// Fewer requests than a person watches: what is judged here does not depend on their number.
 const PACE: Duration = Duration::from_secs(10);
 
+/// A storm shows here that it is played; what a million come to, `tests/run-drills` shows.
+const IMPORT: u64 = 5_000;
+
 #[test]
 fn every_scenario_holds() {
     let runs: Vec<_> = scenarios::ALL
@@ -27,6 +30,7 @@ fn every_scenario_holds() {
                 while let Some((scenario, seed)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let options = Options {
                         pace: Some(PACE),
+                        import_at_most: Some(IMPORT),
                         ..Options::default()
                     };
                     let history = harness::run(scenario, *seed, options);

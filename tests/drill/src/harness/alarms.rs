@@ -74,7 +74,7 @@ impl Postman {
             let what = format!("{} {}", delivery.alarm, delivery.state.as_str());
             let cause = Cause::Alarm { what, shape };
             let (sim, lambda) = (self.sim.clone(), self.lambda.clone());
-            tokio::spawn(async move {
+            tokio::task::spawn_local(async move {
                 if let Some(late) = late {
                     sim.sleep(late).await;
                 }

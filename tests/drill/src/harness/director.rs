@@ -6,17 +6,27 @@ use serde_json::{Value, json};
 use simulator::Simulator;
 use simulator::cloudwatch::AlarmState;
 
+use super::imports::Imports;
 use super::lambda::Lambda;
+use super::queue::Queue;
 use super::spectator::{Kind, Spectator};
-use crate::history::Ending;
+use super::truth;
+use crate::history::{Ending, attribute, body};
 use crate::scenario::{Action, Stage, Step};
 use crate::{ALIAS, CONTROL_REGION, alarm_name};
+
+/// An import is written in so many portions.
+const PORTIONS: u64 = 100;
 
 /// What the director has to hand.
 #[derive(Debug, Clone)]
 pub(super) struct Director {
     pub(super) sim: Simulator,
     pub(super) lambda: Lambda,
+    pub(super) redrive: Lambda,
+    pub(super) imports: Imports,
+    pub(super) queue: Queue,
+    pub(super) import_at_most: Option<u64>,
     pub(super) spectator: Spectator,
 }
 
@@ -61,7 +71,126 @@ impl Director {
                 world.mute_alarm(CONTROL_REGION, &alarm_name(region), from, *until);
             }),
             Action::ForceAlarm { region, state } => self.force(region, *state),
+            Action::Refuse {
+                source,
+                destination,
+                reason,
+            } => self
+                .sim
+                .with(|world| world.deny_replication(source, destination, *reason)),
+            Action::Versioning { bucket, versioning } => self
+                .sim
+                .with(|world| world.set_versioning(bucket, *versioning)),
+            Action::Import {
+                bucket,
+                objects,
+                over,
+            } => self.import(bucket, *objects, *over),
+            Action::DeleteForGood {
+                source,
+                bucket,
+                one_in,
+            } => {
+                let sim = &self.sim;
+                self.imports.delete_for_good(sim, source, bucket, *one_in);
+            }
+            Action::Key { key, enabled } => self.sim.with(|world| {
+                if *enabled {
+                    world.enable_kms_key(key);
+                } else {
+                    world.disable_kms_key(key);
+                }
+            }),
+            Action::Message(body) => self.queue.send("from-somebody".to_owned(), body.clone()),
+            Action::WhileJobRuns { .. } => {
+                let (director, stage, action) = (self.clone(), stage.clone(), action.clone());
+                tokio::task::spawn_local(
+                    async move { director.while_job_runs(&stage, action).await },
+                );
+            }
+            Action::Redrive(command) => {
+                let redrive = self.redrive.clone();
+                let command = command.clone();
+                tokio::task::spawn_local(async move { redrive.call(command).await });
+            }
+            Action::MendAndRetry {
+                event,
+                after,
+                story,
+                remedy,
+            } => {
+                let (director, stage) = (self.clone(), stage.clone());
+                let (event, after, story) = (*event, *after, story.clone());
+                let remedy = remedy.clone();
+                tokio::task::spawn_local(async move {
+                    director.mend(&stage, event, after, story, &remedy).await;
+                });
+            }
         }
+    }
+
+    /// Somebody's import, in a hundred portions.
+    fn import(&self, bucket: &str, objects: u64, over: Duration) {
+        let objects = self.import_at_most.unwrap_or(u64::MAX).min(objects);
+        let (director, bucket) = (self.clone(), bucket.to_owned());
+        tokio::task::spawn_local(async move {
+            for portion in 0..PORTIONS {
+                let from = objects * portion / PORTIONS;
+                let count = objects * (portion + 1) / PORTIONS - from;
+                director.imports.write(&director.sim, &bucket, count);
+                director.sim.sleep(over / PORTIONS as u32).await;
+            }
+        });
+    }
+
+    async fn while_job_runs(&self, stage: &Stage, action: Action) {
+        let Action::WhileJobRuns {
+            objects,
+            story,
+            action,
+            then,
+            end,
+            undo,
+        } = action
+        else {
+            return;
+        };
+        while !self.sim.with(|world| truth::is_under_way(world, objects)) {
+            self.sim.sleep(Duration::from_secs(1)).await;
+        }
+        self.spectator.tell(self.sim.now(), Kind::Story, story);
+        self.act(&action, stage);
+        self.sim.sleep(then).await;
+        self.spectator.tell(self.sim.now(), Kind::Story, end);
+        self.act(&undo, stage);
+    }
+
+    /// What a person does who is paged about a group: mends what the page names, then says so.
+    async fn mend(
+        &self,
+        stage: &Stage,
+        event: &str,
+        after: Duration,
+        story: String,
+        remedy: &Action,
+    ) {
+        let group = loop {
+            let paged = self.sim.with(|world| {
+                let mut pages = world.published().iter();
+                let page = pages.find(|page| attribute(page, "event") == event)?;
+                Some(body(page)["group"].as_str().unwrap_or_default().to_owned())
+            });
+            if let Some(group) = paged {
+                break group;
+            }
+            self.sim.sleep(Duration::from_secs(1)).await;
+        };
+        self.sim.sleep(after).await;
+        self.spectator.tell(self.sim.now(), Kind::Story, story);
+        self.act(remedy, stage);
+        self.sim.sleep(Duration::from_mins(1)).await;
+        let command = json!({"command": "retry", "group": group, "reason": "the cause is mended"});
+        self.redrive.call(command).await;
     }
 
     fn force(&self, region: &str, state: AlarmState) {
@@ -73,12 +202,12 @@ impl Director {
 
     fn command(&self, command: Value) {
         let lambda = self.lambda.clone();
-        tokio::spawn(async move { lambda.call(command).await });
+        tokio::task::spawn_local(async move { lambda.call(command).await });
     }
 
     fn command_after_move(&self, after: Duration, command: Value) {
         let director = self.clone();
-        tokio::spawn(async move {
+        tokio::task::spawn_local(async move {
             // The first entry of the history is the start.
             while director.sim.with(|world| world.route_history(ALIAS).len()) < 2 {
                 director.sim.sleep(Duration::from_secs(1)).await;
@@ -95,7 +224,7 @@ impl Director {
     /// What a person does who reads the id off the page.
     fn acknowledge(&self) {
         let lambda = self.lambda.clone();
-        tokio::spawn(async move {
+        tokio::task::spawn_local(async move {
             let Ending::Answered(status) = lambda.call(json!({"command": "status"})).await else {
                 return;
             };

@@ -1,25 +1,21 @@
-//! An emulated Lambda service around the real handler: execution environments that are reused
+//! An emulated Lambda service around a real handler: execution environments that are reused
 //! when they are free, a time limit, and retries of asynchronous invocations.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use failover::Deps;
 use fastrand::Rng;
 use sentinel_aws::edge::Sink;
-use sentinel_core::settings::Settings;
 use serde_json::Value;
 use simulator::Simulator;
 
+use super::functions::{Deployed, Process};
 use super::sdk;
 use super::spectator::{Kind, Spectator};
-use crate::history::{Cause, Ending, Invocation, Line};
+use crate::history::{Cause, Ending, Function, Invocation, Line};
 
-/// The function's time-out, as the template sets it.
-const TIMEOUT: Duration = Duration::from_mins(1);
-
-/// Lambda retries a failed asynchronous invocation twice, one and then two minutes later.
-const RETRIES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
+/// An invocation that dies by chance does so at one of this many first requests.
+const DEADLY: u64 = 12;
 
 /// Where an invocation dies: its `request`-th request is the last one of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,16 +26,18 @@ pub struct Crash {
     pub request: u64,
 }
 
-/// The service. Cheap to clone.
+/// The service, as far as one function is concerned. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Lambda(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     sim: Simulator,
-    settings: Settings,
+    deployed: Deployed,
     spectator: Spectator,
     crash: Option<Crash>,
+    /// Probability that an invocation dies at one of its first [`DEADLY`] requests.
+    deaths: f64,
     shared: Mutex<Shared>,
 }
 
@@ -58,7 +56,7 @@ struct Shared {
 struct Environment {
     label: String,
     number: usize,
-    deps: Arc<Deps>,
+    process: Process,
 }
 
 /// Standard output of one environment.
@@ -85,16 +83,17 @@ impl Sink for Output {
 impl Lambda {
     pub(super) fn new(
         sim: &Simulator,
-        settings: Settings,
+        deployed: Deployed,
         spectator: Spectator,
         dice: Rng,
-        crash: Option<Crash>,
+        (crash, deaths): (Option<Crash>, f64),
     ) -> Self {
         Self(Arc::new(Inner {
             sim: sim.clone(),
-            settings,
+            deployed,
             spectator,
             crash,
+            deaths,
             shared: Mutex::new(Shared {
                 idle: Vec::new(),
                 environments: 0,
@@ -110,8 +109,8 @@ impl Lambda {
     pub(super) fn send(&self, payload: Value, cause: Cause) {
         let lambda = self.clone();
         let request_id = self.new_request_id();
-        tokio::spawn(async move {
-            let mut waits = RETRIES.iter();
+        tokio::task::spawn_local(async move {
+            let mut waits = lambda.0.deployed.retries().iter();
             let mut attempt = 1;
             loop {
                 let ending = lambda
@@ -135,6 +134,12 @@ impl Lambda {
             .await
     }
 
+    /// Invokes synchronously, as an event source mapping does: what failed comes again by itself.
+    pub(super) async fn deliver(&self, payload: Value, cause: Cause) -> Ending {
+        let request_id = self.new_request_id();
+        self.invoke_once(&payload, &cause, &request_id, 1).await
+    }
+
     async fn invoke_once(
         &self,
         payload: &Value,
@@ -152,24 +157,24 @@ impl Lambda {
             .filter(|crash| crash.request_id == request_id && attempt == 1)
         {
             inner.sim.crash_after(&environment.label, crash.request);
+        } else if let Some(request) = self.doom() {
+            inner.sim.crash_after(&environment.label, request);
         }
-        let deadline = inner.sim.clock().calendar(started + TIMEOUT);
-        let work = Box::pin(failover::handle(
-            &environment.deps,
-            payload.clone(),
-            deadline,
-            request_id,
-        ));
+        let timeout = inner.deployed.timeout();
+        let deadline = inner.sim.clock().calendar(started + timeout);
+        let process = &environment.process;
+        let work = Box::pin(process.handle(payload.clone(), deadline, request_id));
         let ending = tokio::select! {
             biased;
             () = inner.sim.crashed(&environment.label) => Ending::Crashed,
             result = work => match result {
-                Ok(answer) => Ending::Answered(serde_json::to_value(answer).expect("plain data")),
-                Err(error) => Ending::Failed(error.chain()),
+                Ok(answer) => Ending::Answered(answer),
+                Err(error) => Ending::Failed(error),
             },
-            () = inner.sim.sleep(TIMEOUT) => Ending::TimedOut,
+            () = inner.sim.sleep(timeout) => Ending::TimedOut,
         };
         let invocation = Invocation {
+            function: inner.deployed.function(),
             request_id: request_id.to_owned(),
             attempt,
             environment: environment.label.clone(),
@@ -185,9 +190,20 @@ impl Lambda {
         shared.invocations.push(invocation);
         // A process that died or ran out of time is not used again.
         if matches!(ending, Ending::Answered(_) | Ending::Failed(_)) {
+            // It was done before the request at which it should have died.
+            inner.sim.revive(&environment.label);
             shared.idle.push(environment);
         }
         ending
+    }
+
+    /// The request at which an invocation dies by chance, if it is to die.
+    fn doom(&self) -> Option<u64> {
+        if self.0.deaths <= 0.0 {
+            return None;
+        }
+        let dice = &mut self.0.shared.lock().unwrap().dice;
+        (dice.f64() < self.0.deaths).then(|| dice.u64(1..=DEADLY))
     }
 
     /// A free environment, else a new one after a cold start.
@@ -201,18 +217,17 @@ impl Lambda {
             shared.environments += 1;
             (shared.environments, shared.dice.u64(150..500))
         };
-        let label = format!("failover-{number}");
+        let label = format!("{}-{number}", self.0.deployed.function().name());
         self.0.sim.sleep(Duration::from_millis(cold_start)).await;
         let output = Output {
             lambda: Arc::downgrade(&self.0),
             environment: label.clone(),
         };
         let edge = sdk::edge(&self.0.sim, &label, Arc::new(output));
-        let deps = Arc::new(Deps::new(edge, self.0.settings.clone()));
         Environment {
+            process: self.0.deployed.boot(edge),
             label,
             number,
-            deps,
         }
     }
 
@@ -231,19 +246,11 @@ impl Lambda {
     }
 
     fn tell(&self, invocation: &Invocation) {
-        let outcome = match &invocation.ending {
-            Ending::Answered(answer) => {
-                let outcome = invocation.outcome().unwrap_or("?");
-                match blocking(answer).join(", ") {
-                    guards if guards.is_empty() => outcome.to_owned(),
-                    guards => format!("{outcome} by {guards}"),
-                }
-            }
-            Ending::Failed(error) => format!("failed: {error}"),
-            Ending::TimedOut => "timed out".to_owned(),
-            Ending::Crashed => "the process died".to_owned(),
-        };
+        let function = invocation.function;
+        let outcome = outcome(invocation);
         let what = match &invocation.cause {
+            // What comes of it is told by the watch, from the document that it keeps.
+            Cause::Tick if function == Function::Redrive && answered(invocation) => return,
             Cause::Tick => {
                 let mut shared = self.0.shared.lock().unwrap();
                 let before = std::mem::replace(&mut shared.last_tick, outcome.clone());
@@ -252,6 +259,8 @@ impl Lambda {
                 }
                 "tick".to_owned()
             }
+            Cause::Messages(_) if outcome.is_empty() => return,
+            Cause::Messages(count) => format!("{count} messages of the queue"),
             Cause::Alarm { what, shape } => format!("{what} by {shape}"),
             Cause::Operator(command) => format!("operator's {command}"),
         };
@@ -261,9 +270,8 @@ impl Lambda {
             ""
         };
         let text = format!("{what}{retry}: {outcome}");
-        self.0
-            .spectator
-            .tell(invocation.ended, Kind::Function, text);
+        let kind = Kind::Function(function);
+        self.0.spectator.tell(invocation.ended, kind, text);
     }
 
     /// Everything that was invoked and printed, by start.
@@ -273,6 +281,39 @@ impl Lambda {
         invocations.sort_by_key(|invocation| invocation.started);
         (invocations, shared.lines.clone())
     }
+}
+
+fn answered(invocation: &Invocation) -> bool {
+    matches!(invocation.ending, Ending::Answered(_))
+}
+
+/// What came of an invocation, in few words; none if all messages of a queue were taken.
+fn outcome(invocation: &Invocation) -> String {
+    let answer = match &invocation.ending {
+        Ending::Answered(answer) => answer,
+        Ending::Failed(error) => return format!("failed: {error}"),
+        Ending::TimedOut => return "timed out".to_owned(),
+        Ending::Crashed => return "the process died".to_owned(),
+    };
+    if invocation.function == Function::ReplicationEvents {
+        return match refused(answer).len() {
+            0 => String::new(),
+            count => format!("{count} of them come again"),
+        };
+    }
+    let outcome = invocation.outcome().unwrap_or("?");
+    match blocking(answer).join(", ") {
+        guards if guards.is_empty() => outcome.to_owned(),
+        guards => format!("{outcome} by {guards}"),
+    }
+}
+
+/// The ids of the messages that a batch's answer gives back to the queue.
+pub(super) fn refused(answer: &Value) -> Vec<&str> {
+    let failures = answer["batchItemFailures"].as_array().into_iter().flatten();
+    failures
+        .filter_map(|failure| failure["itemIdentifier"].as_str())
+        .collect()
 }
 
 /// The guards that stand in the way, by an answer or an announcement.

@@ -1,22 +1,27 @@
 //! One run: one seed, one thread, one paused tokio runtime.
 
 mod alarms;
+mod blueprint;
+mod collect;
 mod director;
+mod functions;
+mod imports;
 mod lambda;
+mod ledger;
 mod prober;
+mod progress;
+mod queue;
 mod sdk;
 mod spectator;
+mod truth;
 mod watch;
 mod workload;
 
-use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use fastrand::Rng;
-use sentinel_core::settings::Settings;
-use sentinel_core::state::State;
-use simulator::{SimTime, Simulator, World, WorldConfig};
+use simulator::{SimTime, Simulator};
 
 pub use lambda::Crash;
 pub(crate) use lambda::blocking;
@@ -24,12 +29,14 @@ pub(crate) use prober::ROUND;
 pub use spectator::{Kind, Moment, Seen};
 pub(crate) use workload::CALM;
 
-use crate::history::{Acknowledged, Cause, Data, Held, History};
+use crate::history::{Cause, Function, History};
 use crate::scenario::{Scenario, Stage};
-use crate::{ALIAS, CONTROL_REGION, STATE_BUCKET, TOPIC, TOPIC_REGIONS, mrap_arn};
 use alarms::Postman;
 use director::Director;
+use functions::Deployed;
+use imports::Imports;
 use lambda::Lambda;
+use queue::Queue;
 use spectator::Spectator;
 use workload::Workload;
 
@@ -51,6 +58,13 @@ pub struct Options {
     pub watcher: Option<Sender<Seen>>,
     /// Mean time between two requests of a client; half a second if absent.
     pub pace: Option<Duration>,
+    /// Imports are cut to so many objects.
+    pub import_at_most: Option<u64>,
+    /// Probability that an invocation of the collector or the re-drive dies; the stage's if absent.
+    pub deaths: Option<f64>,
+    /// Only what fails to be copied is of interest: no clients, no probes, no alarms, and the
+    /// `failover` function is never invoked.
+    pub copies_only: bool,
     /// Virtual time that it takes; the stage's if absent.
     pub length: Option<Duration>,
 }
@@ -75,7 +89,10 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> History {
             let mut dice = Rng::with_seed(seed ^ 0x6472_696c_6c00);
             let mut stage = stage(&mut dice);
             stage.length = options.length.unwrap_or(stage.length);
-            runtime.block_on(play(stage, seed, dice, options))
+            stage.deaths = options.deaths.unwrap_or(stage.deaths);
+            // One thread, so nothing that a function keeps between two requests has to be `Send`.
+            let tasks = tokio::task::LocalSet::new();
+            tasks.block_on(&runtime, play(stage, seed, dice, options))
         })
         .expect("a thread")
         .join();
@@ -83,50 +100,122 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> History {
 }
 
 async fn play(stage: Stage, seed: u64, mut dice: Rng, options: Options) -> History {
-    let sim = Simulator::new(world(&stage, seed));
+    let sim = Simulator::new(blueprint::world(&stage, seed));
     let end = SimTime::ZERO + stage.length;
-    let settings = settings(&stage);
-    let thresholds = settings.thresholds.clone();
-    let spectator = Spectator::new(options.watcher);
-    let lambda = Lambda::new(
-        &sim,
-        settings,
-        spectator.clone(),
-        dice.fork(),
-        options.crash,
-    );
+    // Dice of their own for what joined later: who knows a run of `failover` by its seed finds it again.
+    let mut more = Rng::with_seed(seed ^ 0x7265_6472_6976_6500);
+    let machine = Machine::deploy(&sim, &stage, &options, (&mut dice, &mut more));
+    let spectator = machine.spectator.clone();
+    let lambda = machine.failover.clone();
     let found = prober::Found::default();
-    let pace = options.pace.unwrap_or(PACE);
+    let pace = options.pace.or(stage.pace).unwrap_or(PACE);
 
-    for member in &stage.members {
+    let probed = stage.members.iter().filter(|_| !options.copies_only);
+    for member in probed {
         let probing = prober::run(sim.clone(), member.clone(), found.clone(), end);
-        tokio::spawn(probing);
+        tokio::task::spawn_local(probing);
     }
     let mut workloads = Vec::new();
-    for (label, region) in &stage.clients {
+    let clients = stage.clients.iter().filter(|_| !options.copies_only);
+    for (label, region) in clients {
         let workload = Workload::new(&sim, label, region, spectator.clone());
-        tokio::spawn(workload.clone().run(dice.fork(), pace, end - QUIET));
+        tokio::task::spawn_local(workload.clone().run(dice.fork(), pace, end - QUIET));
         workloads.push(workload);
     }
-    let postman = Postman {
-        sim: sim.clone(),
-        lambda: lambda.clone(),
-        spectator: spectator.clone(),
-        channels: stage.channels,
-        delays: stage.delays.clone(),
-    };
-    tokio::spawn(postman.deliver(dice.fork()));
+    if !options.copies_only {
+        let postman = Postman {
+            sim: sim.clone(),
+            lambda: lambda.clone(),
+            spectator: spectator.clone(),
+            channels: stage.channels,
+            delays: stage.delays.clone(),
+        };
+        tokio::task::spawn_local(postman.deliver(dice.fork()));
+    }
+    let imports = Imports::default();
     let director = Director {
         sim: sim.clone(),
         lambda: lambda.clone(),
+        redrive: machine.redrive.clone(),
+        imports: imports.clone(),
+        queue: machine.queue.clone(),
+        import_at_most: options.import_at_most,
         spectator: spectator.clone(),
     };
-    tokio::spawn(director.play(stage.clone()));
-    let offset = Duration::from_millis(dice.u64(0..60_000));
-    tokio::spawn(tick(sim.clone(), lambda.clone(), offset));
+    tokio::task::spawn_local(director.play(stage.clone()));
+    let offset = |dice: &mut Rng| Duration::from_millis(dice.u64(0..60_000));
+    if !options.copies_only {
+        tokio::task::spawn_local(tick(sim.clone(), lambda.clone(), offset(&mut dice)));
+    }
+    tokio::task::spawn_local(tick(
+        sim.clone(),
+        machine.redrive.clone(),
+        offset(&mut more),
+    ));
+    tokio::task::spawn_local(machine.queue.clone().fill());
+    tokio::task::spawn_local(machine.queue.clone().poll());
 
     watch::until(&sim, &spectator, end).await;
-    collect(&sim, stage, thresholds, &lambda, &found, &workloads)
+    let witnesses = Witnesses {
+        machine,
+        found,
+        workloads,
+        imports,
+    };
+    collect::history(&sim, stage, &witnesses)
+}
+
+/// The functions and the queue, as they are deployed.
+#[derive(Debug)]
+struct Machine {
+    settings: blueprint::Deployment,
+    failover: Lambda,
+    collector: Lambda,
+    redrive: Lambda,
+    queue: Queue,
+    spectator: Spectator,
+}
+
+impl Machine {
+    fn deploy(
+        sim: &Simulator,
+        stage: &Stage,
+        options: &Options,
+        (dice, more): (&mut Rng, &mut Rng),
+    ) -> Self {
+        let settings = blueprint::Deployment::new(stage);
+        let spectator = Spectator::new(options.watcher.clone());
+        let lambda = |deployed: Deployed, dice: Rng| {
+            let deaths = match deployed.function() {
+                Function::Failover => 0.0,
+                Function::ReplicationEvents | Function::Redrive => stage.deaths,
+            };
+            let crash = options.crash.clone();
+            Lambda::new(sim, deployed, spectator.clone(), dice, (crash, deaths))
+        };
+        let failover = lambda(Deployed::Failover(settings.failover.clone()), dice.fork());
+        let collector = Deployed::ReplicationEvents(settings.collector.clone());
+        let collector = lambda(collector, more.fork());
+        let redrive = lambda(Deployed::Redrive(settings.redrive.clone()), more.fork());
+        let queue = Queue::new(sim, collector.clone(), stage.repeats, more.fork());
+        Self {
+            settings,
+            failover,
+            collector,
+            redrive,
+            queue,
+            spectator,
+        }
+    }
+}
+
+/// Everybody who can tell something in the end.
+#[derive(Debug)]
+struct Witnesses {
+    machine: Machine,
+    found: prober::Found,
+    workloads: Vec<Workload>,
+    imports: Imports,
 }
 
 /// The schedule: every minute.
@@ -137,190 +226,4 @@ async fn tick(sim: Simulator, lambda: Lambda, offset: Duration) {
         lambda.send(serde_json::json!({"command": "tick"}), Cause::Tick);
         next = next + TICK;
     }
-}
-
-fn world(stage: &Stage, seed: u64) -> WorldConfig {
-    let mut config = WorldConfig::new(seed).mrap(ALIAS);
-    for member in &stage.members {
-        config = config
-            .member(&member.bucket, &member.region)
-            .alarm(prober::alarm(&member.region));
-    }
-    if stage.active_active {
-        config = config.all_active();
-    }
-    for region in TOPIC_REGIONS {
-        config = config.topic(region, TOPIC);
-    }
-    for (label, region) in &stage.clients {
-        config = config.client(label, region);
-    }
-    config
-        .bucket(STATE_BUCKET, CONTROL_REGION)
-        .client(prober::LABEL, "us-west-2")
-        .timing(stage.timing.clone())
-}
-
-fn settings(stage: &Stage) -> Settings {
-    let members: Vec<String> = stage
-        .members
-        .iter()
-        .map(|member| format!("{}@{}", member.bucket, member.region))
-        .collect();
-    let topics =
-        TOPIC_REGIONS.map(|region| format!("arn:aws:sns:{region}:{}:{TOPIC}", crate::ACCOUNT));
-    let topology = if stage.active_active {
-        "active-active"
-    } else {
-        "active-passive"
-    };
-    let mut variables = BTreeMap::from([
-        ("MRAP_ARN".to_owned(), mrap_arn()),
-        ("MEMBERS".to_owned(), members.join(",")),
-        ("TOPOLOGY".to_owned(), topology.to_owned()),
-        ("MODE".to_owned(), "automatic".to_owned()),
-        ("STATE_BUCKET".to_owned(), STATE_BUCKET.to_owned()),
-        ("TOPIC_ARNS".to_owned(), topics.join(",")),
-    ]);
-    variables.extend(stage.settings.clone());
-    Settings::from_lookup(|name| variables.get(name).cloned()).expect("settings of a scenario")
-}
-
-fn collect(
-    sim: &Simulator,
-    stage: Stage,
-    thresholds: sentinel_core::settings::Thresholds,
-    lambda: &Lambda,
-    found: &prober::Found,
-    workloads: &[Workload],
-) -> History {
-    let (mut invocations, lines) = lambda.records();
-    let (mut requests, mut acknowledged) = (Vec::new(), Vec::new());
-    for workload in workloads {
-        let (asked, told) = workload.records();
-        requests.extend(asked);
-        acknowledged.extend(told);
-    }
-    requests.sort_by_key(|request| request.done);
-    acknowledged.sort_by_key(|write| write.at);
-    sim.with(|world| {
-        name_buckets(world, &mut acknowledged);
-        let mut submissions = BTreeMap::new();
-        for entry in world
-            .log()
-            .iter()
-            .filter(|entry| entry.client.starts_with("failover-"))
-        {
-            let running = invocations.iter_mut().find(|invocation| {
-                invocation.environment == entry.client
-                    && (invocation.started..=invocation.ended).contains(&entry.at)
-            });
-            let Some(invocation) = running else { continue };
-            if entry.operation == "SubmitMultiRegionAccessPointRoutes" {
-                submissions.insert(entry.seq, invocation.request_id.clone());
-            }
-            let matters = entry.service == simulator::Service::S3Control
-                || entry.resource.starts_with(STATE_BUCKET);
-            if matters && entry.fault.is_some() {
-                invocation.hindered += 1;
-            }
-        }
-        History {
-            epoch: world.config().epoch,
-            end: world.now(),
-            thresholds,
-            routes: world.route_history(ALIAS).to_vec(),
-            submissions,
-            states: states(world),
-            published: world.published().to_vec(),
-            outages: world.outages(),
-            data: data(world, &stage),
-            current: current(world, &stage),
-            log: world.log().to_vec(),
-            log_hash: world.log_hash(),
-            stage,
-            invocations,
-            lines,
-            probes: found.lock().unwrap().clone(),
-            requests,
-            acknowledged,
-        }
-    })
-}
-
-/// Which bucket took each write: only the simulator knows.
-fn name_buckets(world: &World, acknowledged: &mut [Acknowledged]) {
-    let took: BTreeMap<(&str, &str), &str> = world
-        .writes()
-        .iter()
-        .map(|write| {
-            (
-                (write.key.as_str(), write.version_id.as_str()),
-                write.bucket.as_str(),
-            )
-        })
-        .collect();
-    for write in acknowledged {
-        if let Some(bucket) = took.get(&(write.key.as_str(), write.version.as_str())) {
-            write.bucket = (*bucket).to_owned();
-        }
-    }
-}
-
-/// Every version of the state document, oldest first.
-fn states(world: &World) -> Vec<(SimTime, State)> {
-    let mrap = mrap_arn().parse().expect("an ARN");
-    let mut states: Vec<(SimTime, State)> = world
-        .versions(STATE_BUCKET, "state.json")
-        .into_iter()
-        .filter(|version| !version.delete_marker)
-        .map(|version| {
-            let document = serde_json::from_slice(&version.body).expect("JSON");
-            let state = State::parse(document, &mrap).expect("a state document");
-            (version.last_modified, state)
-        })
-        .collect();
-    states.reverse();
-    states
-}
-
-fn data_keys(world: &World, bucket: &str) -> Vec<String> {
-    let keys = world.keys(bucket).into_iter();
-    keys.filter(|key| key.starts_with(crate::DATA_PREFIX))
-        .map(str::to_owned)
-        .collect()
-}
-
-fn data(world: &World, stage: &Stage) -> Data {
-    let mut data = Data::new();
-    for member in &stage.members {
-        for key in data_keys(world, &member.bucket) {
-            for version in world.versions(&member.bucket, &key) {
-                let held = Held {
-                    since: version.visible_since,
-                    transfers: version.transfers.to_map(),
-                };
-                data.entry((key.clone(), version.version_id.to_string()))
-                    .or_default()
-                    .insert(member.bucket.clone(), held);
-            }
-        }
-    }
-    data
-}
-
-fn current(world: &World, stage: &Stage) -> BTreeMap<String, BTreeMap<String, String>> {
-    let mut current: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    for member in &stage.members {
-        for key in data_keys(world, &member.bucket) {
-            if let Some(object) = world.object(&member.bucket, &key) {
-                let version = object.version_id.to_string();
-                current
-                    .entry(key)
-                    .or_default()
-                    .insert(member.bucket.clone(), version);
-            }
-        }
-    }
-    current
 }

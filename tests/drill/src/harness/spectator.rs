@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use simulator::SimTime;
 
+use crate::history::Function;
+
 /// Whom or what a moment is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -14,8 +16,8 @@ pub enum Kind {
     Client,
     /// An alarm.
     Alarm,
-    /// The function.
-    Function,
+    /// A function.
+    Function(Function),
     /// The routes, really.
     Routes,
     /// Somebody was told something.

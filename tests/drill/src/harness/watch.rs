@@ -6,6 +6,7 @@ use std::time::Duration;
 use simulator::truth::Actor;
 use simulator::{SimTime, Simulator};
 
+use super::progress::Progress;
 use super::spectator::{Kind, Spectator};
 use crate::ALIAS;
 use crate::history::event_id;
@@ -18,6 +19,7 @@ pub(super) async fn until(sim: &Simulator, spectator: &Spectator, end: SimTime) 
     let mut changes = 1; // the start is no change
     let mut pages = 0;
     let mut told = BTreeSet::new();
+    let mut progress = Progress::default();
     while sim.now() < end {
         let next = sim.now() + GLANCE;
         sim.clock().sleep_until(next.min(end)).await;
@@ -45,6 +47,7 @@ pub(super) async fn until(sim: &Simulator, spectator: &Spectator, end: SimTime) 
                 }
             }
             pages = world.published().len();
+            progress.look(world, spectator);
         });
         spectator.flush(sim.now());
     }

@@ -80,11 +80,11 @@ impl Workload {
             };
             let workload = self.clone();
             if let Some(key) = known.filter(|_| dice.bool()) {
-                tokio::spawn(async move { workload.read(key).await });
+                tokio::task::spawn_local(async move { workload.read(key).await });
             } else {
                 number += 1;
                 let key = format!("{DATA_PREFIX}{}/{number:06}", self.0.label);
-                tokio::spawn(async move { workload.write(key).await });
+                tokio::task::spawn_local(async move { workload.write(key).await });
             }
         }
     }

@@ -10,11 +10,11 @@ use simulator::truth::Published;
 
 use super::GRACE;
 use crate::harness::blocking;
-use crate::history::{History, Move, attribute, body, event_id, list, regions};
+use crate::history::{Function, History, Move, attribute, body, event_id, list, regions};
 use crate::verdict::Violation;
 
 /// Invariant 6: every route change and every blocked decision is recorded, then announced at
-/// least once under a stable `event_id`.
+/// least once under a stable `event_id`; and so is everything that `redrive` tells.
 ///
 /// - Every real change of the routes (whoever made it) has a change of its own in the last state
 ///   document, in the same order and with the same result; and SNS took an announcement of it,
@@ -22,7 +22,7 @@ use crate::verdict::Violation;
 ///   with these routes. All announcements of a decision's event carry one id.
 /// - Every `blocked` that the function logged was announced with the same incident and the same
 ///   blocking guards: not longer ago than the interval of reminders, or at the next tick.
-/// - Whatever was put into the outbox was published, unless a newer reminder replaced it, and
+/// - Whatever was put into an outbox was published, unless a newer reminder replaced it, and
 ///   nothing was published that was not in the outbox before. Pages marked UNRECORDED, sent while
 ///   the state store is out of reach, are the exception that the design makes.
 #[must_use]
@@ -115,7 +115,7 @@ fn blocks(history: &History) -> Vec<Violation> {
         .map(|one| (one.at, body(one)))
         .collect();
     let mut violations = Vec::new();
-    for (at, line) in history.said() {
+    for (at, line) in history.said(Function::Failover) {
         if line["outcome"] != "blocked" || !settled(history, at) {
             continue;
         }
@@ -136,9 +136,11 @@ fn blocks(history: &History) -> Vec<Violation> {
     violations
 }
 
-/// When each announcement was first in the outbox, and whether a newer one may replace it.
+/// When each announcement was first in an outbox, and whether a newer one may replace it.
 fn recorded(history: &History) -> BTreeMap<&str, (SimTime, bool)> {
-    let mut recorded = BTreeMap::new();
+    let redrive = history.backlog.recorded.iter();
+    let redrive = redrive.map(|(id, (at, reminder))| (id.as_str(), (*at, *reminder)));
+    let mut recorded: BTreeMap<&str, (SimTime, bool)> = redrive.collect();
     for (at, state) in &history.states {
         for announcement in &state.outbox {
             let entry = (*at, announcement.event.is_reminder());
@@ -248,6 +250,22 @@ mod tests {
         assert_eq!(texts(&story), Vec::<String>::new());
         story.publishes(103, "i/submitted/other", "submitted", "d1");
         assert_eq!(texts(&story).len(), 2, "another id, and not recorded");
+    }
+
+    #[test]
+    fn what_redrive_tells_is_recorded_then_published() {
+        let mut story = Story::new();
+        story.publishes(50, "g/held", "replication-failing", "");
+        assert_eq!(announced(&story.history).len(), 1, "not recorded");
+        let recorded = &mut story.history.backlog.recorded;
+        recorded.insert("g/held".to_owned(), (SimTime::from_secs(60), false));
+        assert_eq!(announced(&story.history).len(), 1, "recorded later");
+        let recorded = &mut story.history.backlog.recorded;
+        recorded.insert("g/held".to_owned(), (SimTime::from_secs(49), false));
+        assert!(announced(&story.history).is_empty());
+        let recorded = &mut story.history.backlog.recorded;
+        recorded.insert("g/lost".to_owned(), (SimTime::from_secs(49), false));
+        assert_eq!(announced(&story.history).len(), 1, "never published");
     }
 
     #[test]

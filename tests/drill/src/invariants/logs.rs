@@ -1,12 +1,17 @@
-//! What the function prints can be read by machines.
+//! What the functions print can be read by machines, and keeps other people's keys to itself.
 
 use serde_json::Value;
 
+use crate::DATA_PREFIX;
 use crate::history::History;
 use crate::verdict::Violation;
 
+/// A line or an announcement may give so many keys as examples.
+const EXAMPLES: usize = 5;
+
 /// Every line is a JSON object: a log line with time, level, message and request id, or metrics
-/// in CloudWatch's embedded format with the namespace, the values and a unit for each.
+/// in CloudWatch's embedded format with the namespace, the values and a unit for each. Neither a
+/// line nor an announcement lists the clients' keys.
 #[must_use]
 pub fn well_formed(history: &History) -> Vec<Violation> {
     let problems = history.lines.iter().filter_map(|line| {
@@ -17,7 +22,18 @@ pub fn well_formed(history: &History) -> Vec<Violation> {
             format!("{problem}: {}", line.text),
         ))
     });
-    problems.collect()
+    problems.chain(chatty(history)).collect()
+}
+
+fn chatty(history: &History) -> impl Iterator<Item = Violation> {
+    let lines = history.lines.iter().map(|line| (line.at, &line.text));
+    let pages = history.published.iter().map(|one| (one.at, &one.message));
+    let keys = |text: &str| text.matches(DATA_PREFIX).count();
+    lines.chain(pages).filter_map(move |(at, text)| {
+        let count = keys(text);
+        let problem = format!("{count} of the clients' keys in one line or announcement");
+        (count > EXAMPLES).then(|| Violation::new("logs", at, problem))
+    })
 }
 
 fn problem(line: &str) -> Option<&'static str> {
@@ -69,6 +85,26 @@ fn named<'a>(fields: &'a serde_json::Map<String, Value>, name: &Value) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::invariants::testing::Story;
+
+    #[test]
+    fn a_list_of_keys_is_a_violation() {
+        let mut story = Story::new();
+        story.publishes(
+            50,
+            "g/held",
+            "replication-failing",
+            &"data/a, ".repeat(EXAMPLES),
+        );
+        assert!(well_formed(&story.history).is_empty());
+        story.publishes(
+            60,
+            "g/held",
+            "replication-failing",
+            &"data/a, ".repeat(EXAMPLES + 1),
+        );
+        assert_eq!(well_formed(&story.history).len(), 1);
+    }
 
     #[test]
     fn malformed_lines_are_found() {

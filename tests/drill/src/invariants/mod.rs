@@ -6,7 +6,9 @@
 
 mod announced;
 mod automatic;
+mod backlog;
 mod data;
+mod jobs;
 mod logs;
 mod prompt;
 mod routes;
@@ -17,7 +19,9 @@ use std::time::Duration;
 
 pub use announced::announced;
 pub use automatic::{person_respected, restrained};
-pub use data::{converged, failed_replication_is_not_forgotten};
+pub use backlog::failed_replication_is_not_forgotten;
+pub use data::converged;
+pub use jobs::sparing;
 pub use logs::well_formed;
 pub use prompt::prompt;
 pub use routes::{healthy_target, one_active};
@@ -38,7 +42,7 @@ pub struct Invariant {
 }
 
 /// Everything that is checked after a run, in order.
-pub const ALL: [Invariant; 9] = [
+pub const ALL: [Invariant; 10] = [
     Invariant {
         name: "1 at least one member is active",
         check: one_active,
@@ -70,6 +74,10 @@ pub const ALL: [Invariant; 9] = [
     Invariant {
         name: "9 nobody's change is undone",
         check: person_respected,
+    },
+    Invariant {
+        name: "jobs are few, cheap, and about nothing but failed versions",
+        check: sparing,
     },
     Invariant {
         name: "logs and metrics are well-formed",

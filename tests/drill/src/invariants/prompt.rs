@@ -9,7 +9,7 @@ use sentinel_core::state::State;
 use simulator::SimTime;
 
 use crate::harness::{TICK, blocking};
-use crate::history::{Ending, History, list};
+use crate::history::{Ending, Function, History, list};
 use crate::verdict::Violation;
 
 /// Two ticks, and the time that the second one takes to act.
@@ -45,13 +45,12 @@ fn overdue(history: &History, region: &str) -> Vec<Violation> {
         .map(|(at, state)| (*at, Event::State(state)))
         .collect();
     let moves = history.moves().into_iter().map(|moved| moved.at);
-    let blocked = history.said().filter_map(|(at, line)| {
+    let blocked = history.said(Function::Failover).filter_map(|(at, line)| {
         let about = line["from"].as_array()?.iter().any(|from| from == region);
         (about && !blocking(&line).is_empty()).then_some(at)
     });
     let hindered = history
-        .invocations
-        .iter()
+        .invoked(Function::Failover)
         .filter(|invocation| {
             invocation.hindered > 0 && !matches!(invocation.ending, Ending::Answered(_))
         })
@@ -165,6 +164,7 @@ mod tests {
 
         let mut hindered = ignored(300);
         hindered.history.invocations.push(Invocation {
+            function: Function::Failover,
             request_id: "r".to_owned(),
             attempt: 1,
             environment: "failover-1".to_owned(),

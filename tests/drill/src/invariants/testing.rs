@@ -1,11 +1,13 @@
 //! Hand-made histories: a quiet world of two members in which tests let things happen.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sentinel_core::announce::{Announcement, Event, Severity};
 use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, MemberEvidence, Observer, Verdict};
 use sentinel_core::guard::{Guard, GuardReport, GuardVerdict};
+use sentinel_core::ledger::{Group, How, Identity};
 use sentinel_core::names::{MrapArn, Region};
 use sentinel_core::routes::{Dial, Route as CoreRoute, Routes};
 use sentinel_core::settings::Thresholds;
@@ -14,7 +16,10 @@ use serde_json::{Value, json};
 use simulator::SimTime;
 use simulator::truth::{Actor, Published, Route, RouteChange};
 
-use crate::history::{Acknowledged, Cause, Ending, Held, History, Invocation, Line, Probe};
+use crate::backlog::{Backlog, FailedCopy, Job, OpenRow};
+use crate::history::{
+    Acknowledged, Cause, Ending, Function, Held, History, Invocation, Line, Probe,
+};
 use crate::mrap_arn;
 use crate::scenario::Stage;
 
@@ -91,6 +96,8 @@ impl Story {
             acknowledged: Vec::new(),
             data: BTreeMap::new(),
             current: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            backlog: Backlog::default(),
             log: Vec::new(),
             log_hash: String::new(),
         };
@@ -237,10 +244,22 @@ impl Story {
 
     /// An operator's command is answered.
     pub(crate) fn operator(&mut self, at: u64, command: &str, outcome: &str) {
+        self.operator_of(Function::Failover, at, command, outcome);
+    }
+
+    /// An operator's command is answered by a function.
+    pub(crate) fn operator_of(
+        &mut self,
+        function: Function,
+        at: u64,
+        command: &str,
+        outcome: &str,
+    ) {
         self.history.invocations.push(Invocation {
+            function,
             request_id: format!("{command} at {at}"),
             attempt: 1,
-            environment: "failover-2".to_owned(),
+            environment: format!("{}-2", function.name()),
             cause: Cause::Operator(command.to_owned()),
             started: SimTime::from_secs(at),
             ended: SimTime::from_secs(at + 1),
@@ -318,6 +337,88 @@ impl Story {
             let version = (key.to_owned(), "v".to_owned());
             self.history.data.insert(version, places);
         }
+    }
+}
+
+/// What replication fails to copy, always from `app-use1` to `app-euw1`.
+impl Story {
+    /// S3 gives a version up that a client was told is safe.
+    pub(crate) fn fails(&mut self, at: u64, key: &str) {
+        let at = SimTime::from_secs(at);
+        self.history.backlog.copies.push(FailedCopy {
+            source: "app-use1".into(),
+            destination: "app-euw1".into(),
+            key: key.to_owned(),
+            version: "v".to_owned(),
+            first: at,
+            last: at,
+            times: 1,
+            reason: "DstBucketUnversioned".into(),
+            acknowledged: true,
+            arrived: None,
+            gone: false,
+        });
+    }
+
+    /// The one copy that failed.
+    pub(crate) fn copy(&mut self) -> &mut FailedCopy {
+        self.history.backlog.copies.last_mut().unwrap()
+    }
+
+    /// The ledger says how a version was settled.
+    pub(crate) fn settles(&mut self, key: &str, how: How) {
+        let version = ("app-use1".into(), Identity::of(key, "v"), "app-euw1".into());
+        let settled = &mut self.history.backlog.settled;
+        settled.insert(version, SimTime::from_secs(1000), how);
+    }
+
+    /// A version waits in the ledger.
+    pub(crate) fn waits(&mut self, at: u64, key: &str) {
+        self.history.backlog.open.push(OpenRow {
+            group: Arc::new(group()),
+            key: key.to_owned(),
+            version: "v".to_owned(),
+            failed_at: SimTime::from_secs(at),
+            attempts: 1,
+        });
+    }
+
+    /// People are told of the group.
+    pub(crate) fn pages_group(&mut self, at: u64) {
+        let document = json!({"group": group().id().to_string()});
+        self.publish(at, "g/held", "replication-failing", &document);
+    }
+
+    /// S3 still refuses to replicate at the end.
+    pub(crate) fn refuses(&mut self) {
+        let pair = ("app-use1".to_owned(), "app-euw1".to_owned());
+        let reason = "DstBucketUnversioned".to_owned();
+        self.history.backlog.refusals.insert(pair, reason);
+    }
+
+    /// A job of S3 over these keys.
+    pub(crate) fn job(&mut self, at: u64, takes: u64, keys: &[&str]) {
+        let tasks = keys.iter().map(|key| ((*key).to_owned(), "v".to_owned()));
+        self.history.backlog.jobs.push(Job {
+            id: format!("job-{at}"),
+            source: "app-use1".to_owned(),
+            created: SimTime::from_secs(at),
+            ended: Some(SimTime::from_secs(at + takes)),
+            status: "Complete".to_owned(),
+            generated: false,
+            scanned: 0,
+            succeeded: keys.len() as u64,
+            tasks: tasks.collect(),
+        });
+    }
+}
+
+fn group() -> Group {
+    Group {
+        source: "app-use1".parse().unwrap(),
+        destination: "app-euw1".parse().unwrap(),
+        rule: "to-app-euw1".to_owned(),
+        reason: "DstBucketUnversioned".to_owned(),
     }
 }
 

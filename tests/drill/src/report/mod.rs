@@ -10,7 +10,7 @@ use simulator::SimTime;
 use crate::document::{Document, cause};
 use crate::harness::{Kind, Moment};
 use crate::history::{History, attribute, list};
-use crate::narration::{belongs, checked, rows, stamp};
+use crate::narration::{belongs, called, checked, rows, stamp};
 use crate::numbers::Numbers;
 use crate::scenario::Scenario;
 
@@ -162,7 +162,7 @@ fn story(page: &mut String, moments: &[Moment]) {
             Kind::Story => "story",
             Kind::Client => "clients",
             Kind::Alarm => "alarm",
-            Kind::Function => "failover",
+            Kind::Function(function) => called(function),
             Kind::Routes => "routes",
             Kind::Page => "told",
         };

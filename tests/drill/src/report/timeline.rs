@@ -1,5 +1,6 @@
 //! The timeline as a drawing: for each member when it was active and when it was down, the
-//! clients' requests, and when people were told something.
+//! clients' requests, groups of failed copies and the jobs for them, and when people were told
+//! something.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -38,7 +39,12 @@ pub(super) fn svg(history: &History) -> String {
     };
     let rows = history.stage.members.len() as f64;
     let below = 20.0 + rows * ROW;
-    let height = below + REQUESTS + 74.0;
+    let groups = &history.backlog.groups;
+    let redrive = match groups.len() {
+        0 => 0.0,
+        count => (count as f64 + 1.0) * ROW,
+    };
+    let height = below + REQUESTS + redrive + 74.0;
     let mut svg = format!(
         "<svg viewBox=\"0 0 1000 {height:.0}\" role=\"img\" aria-label=\"routes, outages, requests and announcements over time\">\n"
     );
@@ -72,16 +78,21 @@ pub(super) fn svg(history: &History) -> String {
         }
     }
     requests(&mut svg, &scale, below, history);
-    told(&mut svg, &scale, below + REQUESTS + 18.0, history);
-    story(&mut svg, &scale, below + REQUESTS + 38.0, history);
-    axis(&mut svg, &scale, below + REQUESTS + 60.0, history.end);
+    if !groups.is_empty() {
+        backlog(&mut svg, &scale, below + REQUESTS + 8.0, history);
+    }
+    let below = below + REQUESTS + redrive;
+    told(&mut svg, &scale, below + 18.0, history);
+    story(&mut svg, &scale, below + 38.0, history);
+    axis(&mut svg, &scale, below + 60.0, history.end);
     svg.push_str("</svg>\n");
     svg.push_str(LEGEND);
     svg
 }
 
 const LEGEND: &str = "<p class=\"legend\">Members: green is active, grey is passive, the red line is down. \
-Requests: blue were served, red failed. Told: red is critical, brown a warning, blue for information. \
+Requests: blue were served, red failed. Groups of failed copies: red is held, brown sampled, blue released, \
+grey final or closed. Told: red is critical, brown a warning, blue for information. \
 Point at anything to read what it is.</p>";
 
 /// What the script did.
@@ -203,6 +214,40 @@ fn told(svg: &mut String, scale: &Scale, y: f64, history: &History) {
             stamp(page.at),
             escape(page.subject.as_deref().unwrap_or_default())
         );
+    }
+}
+
+/// A row for each group of failed copies, and one for the jobs.
+#[expect(clippy::cast_precision_loss, reason = "a drawing")]
+fn backlog(svg: &mut String, scale: &Scale, top: f64, history: &History) {
+    let groups = history.backlog.groups.values();
+    for (row, group) in groups.enumerate() {
+        let y = top + row as f64 * ROW;
+        label(svg, y + 13.0, &group.group.reason);
+        let ends = group.phases.iter().skip(1).map(|(at, _)| *at);
+        for ((from, phase), until) in group.phases.iter().zip(ends.chain([history.end])) {
+            let fill = match phase.as_str() {
+                "held" => "#cf222e",
+                "sampled" => "#bf8700",
+                "released" => "#54aeff",
+                _ => "#8886",
+            };
+            let title = format!("{}: {phase} from {}", group.label(), stamp(*from));
+            band(svg, scale, y, (*from, until), fill, &title);
+        }
+    }
+    let y = top + history.backlog.groups.len() as f64 * ROW;
+    label(svg, y + 13.0, "jobs");
+    for job in &history.backlog.jobs {
+        let span = (job.created, job.ended.unwrap_or(history.end));
+        let title = format!(
+            "{} versions of {}, {} from {}",
+            job.tasks.len(),
+            job.source,
+            job.status,
+            stamp(job.created)
+        );
+        band(svg, scale, y, span, "#8250df", &title);
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use simulator::SimTime;
 
-use crate::history::{Cause, Ending, History, Move, Mover, attribute, list};
+use crate::history::{Cause, Ending, Function, History, Move, Mover, attribute, list};
 use crate::verdict::Violation;
 
 /// Collects what was not met.
@@ -159,12 +159,20 @@ impl<'a> Expect<'a> {
         self
     }
 
-    /// The operator's commands ended so, in this order.
-    pub(super) fn operator_got(mut self, outcomes: &[&str]) -> Self {
+    /// The operator's commands of `failover` ended so, in this order.
+    pub(super) fn operator_got(self, outcomes: &[&str]) -> Self {
+        self.got(Function::Failover, outcomes)
+    }
+
+    /// The operator's commands of `redrive` ended so, in this order.
+    pub(super) fn redrive_got(self, outcomes: &[&str]) -> Self {
+        self.got(Function::Redrive, outcomes)
+    }
+
+    fn got(mut self, function: Function, outcomes: &[&str]) -> Self {
         let operators = self
             .history
-            .invocations
-            .iter()
+            .invoked(function)
             .filter(|invocation| matches!(invocation.cause, Cause::Operator(_)));
         let really: Vec<String> = operators
             .map(|invocation| match &invocation.ending {

@@ -1,6 +1,7 @@
 //! The scenarios.
 
 mod alarms;
+mod copies;
 mod expect;
 mod machinery;
 mod outages;
@@ -17,7 +18,7 @@ use crate::scenario::Scenario;
 pub const DEFAULT: &str = "regional-outage";
 
 /// All of them, the default first.
-pub static ALL: [Scenario; 16] = [
+pub static ALL: [Scenario; 25] = [
     outages::REGIONAL_OUTAGE,
     outages::CONTROL_PLANE_OUTAGE,
     outages::FLAPPING_REGION,
@@ -34,6 +35,15 @@ pub static ALL: [Scenario; 16] = [
     machinery::LATE_SUBMIT,
     machinery::HOME_POLICY_EDITED,
     machinery::STATE_STORE_DOWN,
+    copies::REPLICATION_PERMISSION_LOSS,
+    copies::KMS_KEY_DISABLED,
+    copies::DESTINATION_UNVERSIONED,
+    copies::THREE_MEMBERS_ONE_BROKEN,
+    copies::OBJECTS_DELETED_MEANWHILE,
+    copies::JOB_FAILS_HALF,
+    copies::EVENT_STORM,
+    copies::DUPLICATE_EVENTS,
+    copies::REDRIVE_CRASH,
 ];
 
 /// A scenario by name.

@@ -1,0 +1,128 @@
+//! What a run is built from: the world's blueprint, and the functions' settings.
+
+use std::collections::BTreeMap;
+
+use sentinel_core::settings::{CollectorSettings, RedriveSettings, Settings};
+use simulator::WorldConfig;
+
+use super::prober;
+use crate::scenario::Stage;
+use crate::{ACCOUNT, ALIAS, CONTROL_REGION, STATE_BUCKET, TOPIC, TOPIC_REGIONS, mrap_arn};
+
+/// The role that S3 Batch Operations assumes.
+const BATCH_ROLE: &str = "arn:aws:iam::111122223333:role/mrap-sentinel-batch";
+
+/// The bucket for manifests and reports in a Region.
+pub(super) fn work_bucket(region: &str) -> String {
+    format!("mrap-sentinel-work-{region}")
+}
+
+/// Settings of the three functions, as the template sets them.
+#[derive(Debug)]
+pub(super) struct Deployment {
+    pub(super) failover: Settings,
+    pub(super) collector: CollectorSettings,
+    pub(super) redrive: RedriveSettings,
+}
+
+impl Deployment {
+    pub(super) fn new(stage: &Stage) -> Self {
+        let failover = with(failover(stage), &stage.settings);
+        let collector = common(stage);
+        let redrive = with(redrive(stage), &stage.redrive);
+        let from = |variables: &BTreeMap<String, String>, name: &str| variables.get(name).cloned();
+        Self {
+            failover: Settings::from_lookup(|name| from(&failover, name))
+                .expect("settings of a scenario"),
+            collector: CollectorSettings::from_lookup(|name| from(&collector, name))
+                .expect("settings of a scenario"),
+            redrive: RedriveSettings::from_lookup(|name| from(&redrive, name))
+                .expect("settings of a scenario"),
+        }
+    }
+}
+
+type Variables = BTreeMap<String, String>;
+
+fn with(mut variables: Variables, more: &Variables) -> Variables {
+    variables.extend(more.clone());
+    variables
+}
+
+/// What every function is told.
+fn common(stage: &Stage) -> Variables {
+    let members: Vec<String> = stage
+        .members
+        .iter()
+        .map(|member| format!("{}@{}", member.bucket, member.region))
+        .collect();
+    BTreeMap::from([
+        ("MRAP_ARN".to_owned(), mrap_arn()),
+        ("MEMBERS".to_owned(), members.join(",")),
+        ("STATE_BUCKET".to_owned(), STATE_BUCKET.to_owned()),
+    ])
+}
+
+fn topics() -> (String, String) {
+    let topics = TOPIC_REGIONS.map(|region| format!("arn:aws:sns:{region}:{ACCOUNT}:{TOPIC}"));
+    ("TOPIC_ARNS".to_owned(), topics.join(","))
+}
+
+fn failover(stage: &Stage) -> Variables {
+    let topology = if stage.active_active {
+        "active-active"
+    } else {
+        "active-passive"
+    };
+    let mut variables = common(stage);
+    variables.extend([
+        ("TOPOLOGY".to_owned(), topology.to_owned()),
+        ("MODE".to_owned(), "automatic".to_owned()),
+        topics(),
+    ]);
+    variables
+}
+
+fn redrive(stage: &Stage) -> Variables {
+    let buckets: Vec<String> = stage
+        .members
+        .iter()
+        .map(|member| format!("{}@{}", work_bucket(&member.region), member.region))
+        .collect();
+    let mut variables = common(stage);
+    variables.extend([
+        ("REDRIVE".to_owned(), "automatic".to_owned()),
+        ("WORK_BUCKETS".to_owned(), buckets.join(",")),
+        ("BATCH_ROLE_ARN".to_owned(), BATCH_ROLE.to_owned()),
+        topics(),
+    ]);
+    variables
+}
+
+/// The world.
+pub(super) fn world(stage: &Stage, seed: u64) -> WorldConfig {
+    let mut config = WorldConfig::new(seed).mrap(ALIAS);
+    for member in &stage.members {
+        config = config
+            .member(&member.bucket, &member.region)
+            .bucket(work_bucket(&member.region), &member.region)
+            .alarm(prober::alarm(&member.region));
+    }
+    if stage.active_active {
+        config = config.all_active();
+    }
+    for region in TOPIC_REGIONS {
+        config = config.topic(region, TOPIC);
+    }
+    for (label, region) in &stage.clients {
+        config = config.client(label, region);
+    }
+    config.jobs = stage.jobs.clone();
+    for (bucket, key) in &stage.encrypted {
+        config = config.encrypted(bucket, key);
+    }
+    config
+        .bucket(STATE_BUCKET, CONTROL_REGION)
+        .client(prober::LABEL, "us-west-2")
+        .timing(stage.timing.clone())
+}

@@ -1,0 +1,106 @@
+//! The deployed functions with their settings: what the emulated Lambda service runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sentinel_aws::edge::Edge;
+use sentinel_core::settings::{CollectorSettings, RedriveSettings, Settings};
+use serde_json::Value;
+
+use crate::history::Function;
+
+/// A function as it is deployed.
+#[derive(Debug, Clone)]
+pub(super) enum Deployed {
+    /// `failover`.
+    Failover(Settings),
+    /// `replication-events`.
+    ReplicationEvents(CollectorSettings),
+    /// `redrive`.
+    Redrive(RedriveSettings),
+}
+
+/// A function in an execution environment of its own.
+#[derive(Debug, Clone)]
+pub(super) enum Process {
+    /// `failover`.
+    Failover(Arc<failover::Deps>),
+    /// `replication-events`.
+    ReplicationEvents(Arc<replication_events::Deps>),
+    /// `redrive`.
+    Redrive(Arc<redrive::Deps>),
+}
+
+impl Deployed {
+    pub(super) fn function(&self) -> Function {
+        match self {
+            Self::Failover(_) => Function::Failover,
+            Self::ReplicationEvents(_) => Function::ReplicationEvents,
+            Self::Redrive(_) => Function::Redrive,
+        }
+    }
+
+    /// How long an invocation may take, as the template sets it.
+    pub(super) fn timeout(&self) -> Duration {
+        match self.function() {
+            Function::Failover | Function::ReplicationEvents => Duration::from_mins(1),
+            Function::Redrive => Duration::from_mins(5),
+        }
+    }
+
+    /// How long Lambda waits before each retry of an asynchronous invocation that failed.
+    pub(super) fn retries(&self) -> &'static [Duration] {
+        const TWICE: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
+        match self.function() {
+            Function::Failover => &TWICE,
+            // The queue brings its messages again; the schedule comes again every minute.
+            Function::ReplicationEvents | Function::Redrive => &[],
+        }
+    }
+
+    /// What a cold start does.
+    pub(super) fn boot(&self, edge: Arc<Edge>) -> Process {
+        match self {
+            Self::Failover(settings) => {
+                Process::Failover(Arc::new(failover::Deps::new(edge, settings.clone())))
+            }
+            Self::ReplicationEvents(settings) => {
+                let deps = replication_events::Deps::new(edge, settings.clone());
+                Process::ReplicationEvents(Arc::new(deps))
+            }
+            Self::Redrive(settings) => {
+                Process::Redrive(Arc::new(redrive::Deps::new(edge, settings.clone())))
+            }
+        }
+    }
+}
+
+impl Process {
+    /// Runs the real handler. The error is the text that Lambda would see.
+    pub(super) async fn handle(
+        &self,
+        payload: Value,
+        deadline: Timestamp,
+        request_id: &str,
+    ) -> Result<Value, String> {
+        match self {
+            Self::Failover(deps) => {
+                match Box::pin(failover::handle(deps, payload, deadline, request_id)).await {
+                    Ok(answer) => Ok(serde_json::to_value(answer).expect("plain data")),
+                    Err(error) => Err(error.chain()),
+                }
+            }
+            Self::ReplicationEvents(deps) => {
+                let work = replication_events::handle(deps, payload, deadline, request_id);
+                Box::pin(work).await.map_err(|error| error.chain())
+            }
+            Self::Redrive(deps) => {
+                match Box::pin(redrive::handle(deps, payload, deadline, request_id)).await {
+                    Ok(answer) => Ok(serde_json::to_value(answer).expect("plain data")),
+                    Err(error) => Err(error.chain()),
+                }
+            }
+        }
+    }
+}
