@@ -130,7 +130,8 @@ impl Turn<'_> {
         .await?;
         list(files, SETTLED, |file| {
             let name: SettledName = file.key.parse().map_err(foreign)?;
-            *inventory.settled.entry(name.source).or_default() += 1;
+            let sizes = inventory.settled.entry(name.source).or_default();
+            sizes.push(file.size);
             Ok(())
         })
         .await?;

@@ -1,6 +1,6 @@
 //! The minute's turn: look, claim, work, tell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use sentinel_core::ledger::Group;
@@ -142,6 +142,7 @@ impl Turn<'_> {
         done: &mut Done,
     ) -> Result<(), Error> {
         let mut failed = BTreeSet::new();
+        let mut turns: BTreeMap<String, usize> = BTreeMap::new();
         loop {
             self.change(record, |desk, state| {
                 if state.foreign_claim(self.request_id, desk.now).is_some() {
@@ -153,10 +154,12 @@ impl Turn<'_> {
             .await?;
             let due = plan(&record.state, &inventory, &self.deps.settings, self.now());
             done.would = due.would;
+            // In turn, so that a job of many slices does not keep the others waiting.
             let next = due
                 .steps
                 .into_iter()
-                .find(|step| !failed.contains(&name_of(step)));
+                .filter(|step| !failed.contains(&name_of(step)))
+                .min_by_key(|step| turns.get(&name_of(step)).copied().unwrap_or_default());
             let Some(step) = next else {
                 break;
             };
@@ -164,6 +167,7 @@ impl Turn<'_> {
                 break;
             }
             let what = name_of(&step);
+            *turns.entry(what.clone()).or_default() += 1;
             match Box::pin(self.carry_out(record, &step)).await {
                 Ok(()) => {
                     done.steps += 1;
@@ -187,7 +191,11 @@ impl Turn<'_> {
                 }
             }
             if changes_the_ledger(&step) {
-                inventory = self.inventory().await?;
+                let before = std::mem::replace(&mut inventory, self.inventory().await?);
+                if keeps_files_few(&step) && before == inventory {
+                    // It could do nothing, and would do the same again.
+                    failed.insert(name_of(&step));
+                }
             }
         }
         self.measure(&record.state, &inventory);
@@ -216,6 +224,11 @@ fn facts(step: &Step, state: &RedriveState) -> Value {
         Step::TellBudget { what, cost } => json!({"what": what, "cost": cost.as_dollars()}),
         _ => json!({}),
     }
+}
+
+/// Whether it is a step that has to show in the listing.
+fn keeps_files_few(step: &Step) -> bool {
+    matches!(step, Step::Compact { .. } | Step::CompactSettled { .. })
 }
 
 /// Whether the ledger may look otherwise afterwards.

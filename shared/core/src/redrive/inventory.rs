@@ -18,13 +18,13 @@ pub struct Listed {
     pub appended: Timestamp,
 }
 
-/// The open files and how many settled ones there are.
+/// The open files, and how large the settled ones are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     /// The open files by group.
     pub open: BTreeMap<GroupId, Vec<Listed>>,
-    /// How many settled files each source has.
-    pub settled: BTreeMap<BucketName, usize>,
+    /// Bytes of each settled file of each source.
+    pub settled: BTreeMap<BucketName, Vec<u64>>,
 }
 
 /// What a group's open files come to.

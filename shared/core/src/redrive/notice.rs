@@ -172,7 +172,7 @@ impl Desk<'_> {
         )
     }
 
-    fn remedies(&self, record: &GroupRecord, reason: &Reason) -> Vec<String> {
+    fn remedies(record: &GroupRecord, reason: &Reason) -> Vec<String> {
         let id = record.group.id();
         vec![
             reason.remedy_for(&record.group),
@@ -224,7 +224,7 @@ impl Desk<'_> {
             step: record.episode.to_string(),
             headline: format!("replication {} fails: {}", way(group), group.reason),
             explanation,
-            advice: self.remedies(record, reason),
+            advice: Self::remedies(record, reason),
             figures: json!({"rows": rows, "oldest": oldest, "episode": record.episode}),
         };
         self.page_group(state, record, about);
@@ -296,7 +296,7 @@ impl Desk<'_> {
                 group.reason,
                 self.what_next(record)
             ),
-            advice: self.remedies(record, classify(&group.reason)),
+            advice: Self::remedies(record, classify(&group.reason)),
             figures: json!({"failed": failed, "pending": pending, "notRun": not_run, "job": open.job.name}),
         };
         self.page_group(state, record, about);
@@ -451,7 +451,7 @@ impl Desk<'_> {
                 group.source,
                 second(begin)
             ),
-            advice: self.remedies(record, classify(&group.reason)),
+            advice: Self::remedies(record, classify(&group.reason)),
             figures: json!({"createdAfter": begin}),
         };
         self.page_group(state, record, about);
@@ -649,7 +649,7 @@ impl Desk<'_> {
         let limit = Micros::dollars(self.settings.thresholds.daily_dollars);
         let spent = state.spent_today(self.now);
         let explanation = format!(
-            "{spent} of {limit} (REDRIVE_DAILY_DOLLARS) were spent on jobs in the last 24 hours, too much to {what}, which would cost about {cost}. It waits until the oldest of them is a day old; nothing is lost."
+            "{spent} of {limit} (REDRIVE_DAILY_DOLLARS) were spent on jobs in the last 24 hours, too much to {what}. It waits until the oldest of them is a day old; nothing is lost."
         );
         let page = Page {
             event: Event::RedriveBudgetExhausted,
@@ -682,8 +682,13 @@ impl Desk<'_> {
         };
         let failures = state.breaker.failures;
         let last = state.breaker.last_failure.clone().unwrap_or_default();
+        let failed = if failures == 1 {
+            "A re-drive job failed".to_owned()
+        } else {
+            format!("{failures} re-drive jobs in a row failed, the last one because")
+        };
         let explanation = format!(
-            "{failures} re-drive jobs in a row failed, the last one because: {last}. No further job is created before {}; then one sample is tried, and if it goes through, everything goes on. Failures are still collected; nothing is lost.",
+            "{failed}: {last}. No further job is created before {}; then one sample is tried, and if it goes through, everything goes on. Failures are still collected; nothing is lost.",
             second(open.until)
         );
         let page = Page {

@@ -1,5 +1,7 @@
 //! What operators ask for, written into the document. None of it waits for whoever works.
 
+use std::fmt::Write;
+
 use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -100,12 +102,11 @@ impl Desk<'_> {
             format!("Open are {}", open.join(", "))
         };
         if more > 0 {
-            known.push_str(&format!(" and {more} more"));
+            let _ = write!(known, " and {more} more");
         }
-        known.push_str(&format!(
-            ". To see all: {}",
-            invoke(&json!({"command":"redrive-status"}))
-        ));
+        let all = invoke(&json!({"command":"redrive-status"}));
+        // Writing to a string cannot fail.
+        let _ = write!(known, ". To see all: {all}");
         Err(OperatorError::NoGroup { group, known })
     }
 
@@ -545,7 +546,6 @@ impl Desk<'_> {
 
 /// What a sweep is confirmed with: of everything that it means, so that no other is started by it.
 fn offer_id(wish: &SweepWish, request_id: &str) -> String {
-    use std::fmt::Write;
     let text = serde_json::to_string(wish).unwrap_or_default();
     let digest = Sha256::digest(format!("{request_id}\0{text}"));
     digest.iter().take(6).fold(String::new(), |mut id, byte| {

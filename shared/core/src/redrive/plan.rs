@@ -141,6 +141,13 @@ pub fn settles_as(record: &GroupRecord) -> Option<How> {
     }
 }
 
+/// Whether there are more files than should be, and two of them can become one.
+fn are_too_many(sizes: &[u64]) -> bool {
+    let mut sizes = sizes.to_vec();
+    sizes.sort_unstable();
+    sizes.len() > COMPACT_FILES && sizes.iter().take(2).sum::<u64>() <= COMPACT_BYTES
+}
+
 struct Planner<'a> {
     state: &'a RedriveState,
     inventory: &'a Inventory,
@@ -217,7 +224,7 @@ impl<'a> Planner<'a> {
         }
         for (source, files) in &self.inventory.settled {
             // A job that reads them must find them again.
-            if *files > COMPACT_FILES && self.state.lane(source).is_none() {
+            if are_too_many(files) && self.state.lane(source).is_none() {
                 steps.push(Step::CompactSettled {
                     source: source.clone(),
                 });
@@ -311,12 +318,19 @@ impl<'a> Planner<'a> {
     }
 
     fn begin(&self, plan: &mut Plan) {
-        let mut candidates: Vec<Candidate> = self
-            .settings
-            .members
-            .iter()
-            .filter(|member| self.state.lane(&member.bucket).is_none())
-            .flat_map(|member| self.candidates(&member.bucket))
+        let members = self.settings.members.iter().map(|member| &member.bucket);
+        // What can be done for a bucket that is no member any more is to give up what is open.
+        let former = self
+            .state
+            .groups
+            .values()
+            .filter(|record| record.abandon.is_some())
+            .map(|record| &record.group.source);
+        let lanes: BTreeSet<&BucketName> = members.chain(former).collect();
+        let mut candidates: Vec<Candidate> = lanes
+            .into_iter()
+            .filter(|source| self.state.lane(source).is_none())
+            .flat_map(|source| self.candidates(source))
             .filter(|candidate| candidate.due <= self.now)
             .collect();
         candidates.sort_by(|a, b| (a.due, &a.what).cmp(&(b.due, &b.what)));
@@ -492,7 +506,7 @@ impl<'a> Planner<'a> {
             // What an operator gives up is given up on hold, too.
             candidates.extend(self.abandoned(*id, record));
         }
-        if self.state.active_hold(self.now).is_some() {
+        if self.state.active_hold(self.now).is_some() || self.settings.region_of(source).is_none() {
             return candidates;
         }
         let free: Vec<(GroupId, &GroupRecord)> = records

@@ -240,6 +240,10 @@ impl GroupRecord {
 /// A job that is not closed, and what the planner keeps beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and fields of the document"
+)]
 pub struct OpenJob {
     /// The job.
     pub job: Job,

@@ -379,7 +379,7 @@ pub fn counts(state: &RedriveState, inventory: &Inventory) -> Counts {
     let open: u64 = inventory
         .open
         .values()
-        .filter_map(|files| Extent::of(files))
+        .filter_map(Extent::of)
         .map(|extent| extent.rows)
         .sum();
     Counts {
@@ -428,7 +428,7 @@ pub fn status(
         oldest: inventory
             .open
             .values()
-            .filter_map(|files| Extent::of(files))
+            .filter_map(Extent::of)
             .map(|extent| extent.oldest)
             .min(),
         spent: Spent {

@@ -9,6 +9,8 @@
 )]
 
 mod common;
+mod document;
 mod histories;
 mod model;
+mod notices;
 mod planning;

@@ -268,16 +268,16 @@ impl Model {
             Step::Trim => Happening::Trimmed,
             Step::Work { job } => {
                 if let Phase::Create { tried: false, .. } = self.state.jobs[job].job.phase {
-                    let trying = self.worked(job, Worked::Trying);
+                    let trying = Self::worked(job, Worked::Trying);
                     self.change(|desk, state| desk.apply(state, &trying));
                 }
                 let work = self.work(job);
-                self.worked(job, work)
+                Self::worked(job, work)
             }
         })
     }
 
-    fn worked(&self, job: &JobName, work: Worked) -> Happening {
+    fn worked(job: &JobName, work: Worked) -> Happening {
         Happening::Worked {
             job: job.clone(),
             work: Box::new(work),

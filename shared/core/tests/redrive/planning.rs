@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 use sentinel_core::ledger::How;
 use sentinel_core::redrive::apply::{Happening, Worked};
 use sentinel_core::redrive::job::{
-    Creation, EndStatus, Ended, Gathered, JobId, JobKind, Manifest, Outcome, Phase, Polled,
-    Progress, Reopened, Settled, Slice, Tally,
+    Creation, EndStatus, Ended, GatherCursor, Gathered, JobId, JobKind, Manifest, Outcome, Phase,
+    Polled, Progress, Reopened, Settled, Slice, Tally,
 };
 use sentinel_core::redrive::plan::Step;
 use sentinel_core::redrive::price::Micros;
@@ -19,7 +19,7 @@ const DAY: i64 = 86_400;
 
 /// What becomes of a job in the tests below.
 #[derive(Debug, Clone, Copy)]
-enum Fate {
+pub(crate) enum Fate {
     /// It ends with this for its first group.
     Ends(Outcome),
     /// S3 ends it as failed, without a report.
@@ -32,7 +32,7 @@ enum Fate {
     Empty,
 }
 
-fn outcome(arrived: u64, failed: u64) -> Fate {
+pub(crate) fn outcome(arrived: u64, failed: u64) -> Fate {
     Fate::Ends(Outcome {
         arrived,
         failed,
@@ -41,7 +41,7 @@ fn outcome(arrived: u64, failed: u64) -> Fate {
 }
 
 impl Bench {
-    fn worked(&mut self, open: &OpenJob, work: Worked) {
+    pub(crate) fn worked(&mut self, open: &OpenJob, work: Worked) {
         self.apply(&Happening::Worked {
             job: open.job.name.clone(),
             work: Box::new(work),
@@ -49,7 +49,7 @@ impl Bench {
     }
 
     /// Begins what the plan begins; there must be one such job.
-    fn begin(&mut self) -> OpenJob {
+    pub(crate) fn begin(&mut self) -> OpenJob {
         let plan = self.plan();
         let mut begun = plan.steps.iter().filter_map(|step| match step {
             Step::Plan { open, cost } => Some((open.clone(), *cost)),
@@ -66,7 +66,7 @@ impl Bench {
     }
 
     /// Runs a job to its end, taking `rows` rows of its first group.
-    fn run(&mut self, open: &OpenJob, rows: u64, fate: Fate) {
+    pub(crate) fn run(&mut self, open: &OpenJob, rows: u64, fate: Fate) {
         let manifest = Manifest {
             bucket: "work-use1".parse().unwrap(),
             key: "manifest.csv".to_owned(),
@@ -145,7 +145,7 @@ impl Bench {
     }
 
     /// Brings a group from its failure to its release.
-    fn released(&mut self, rows: u64) {
+    pub(crate) fn released(&mut self, rows: u64) {
         self.fail(&unversioned(), rows);
         self.wait(15 * MINUTE);
         let sample = self.begin();
@@ -156,7 +156,7 @@ impl Bench {
         ));
     }
 
-    fn events(&self) -> Vec<&str> {
+    pub(crate) fn events(&self) -> Vec<&str> {
         self.state
             .outbox
             .iter()
@@ -164,7 +164,7 @@ impl Bench {
             .collect()
     }
 
-    fn next_sample_in(&self) -> i64 {
+    pub(crate) fn next_sample_in(&self) -> i64 {
         match self.phase(&unversioned()) {
             GroupPhase::Held { next_sample_at, .. } => {
                 next_sample_at.duration_since(self.now).as_secs()
@@ -982,7 +982,7 @@ fn a_slice_that_waits_is_left_alone() {
     let later = bench.now + SignedDuration::from_secs(90);
     bench.worked(
         &sample,
-        Worked::Gather(Slice::Wait(Default::default(), later)),
+        Worked::Gather(Slice::Wait(GatherCursor::default(), later)),
     );
     assert_eq!(bench.plan().steps, []);
     bench.now = later;
@@ -1010,4 +1010,18 @@ fn a_source_that_is_no_member_is_told_once() {
     bench.look();
     assert_eq!(bench.plan().steps, []);
     assert_eq!(bench.events(), ["source-unknown", "replication-failing"]);
+    // It can be given up.
+    let mut state = bench.state.clone();
+    bench
+        .desk()
+        .abandon(
+            &mut state,
+            &bench.inventory,
+            foreign.id(),
+            "no member any more",
+        )
+        .unwrap();
+    bench.state = state;
+    let how = How::Abandoned;
+    assert_eq!(bench.begin().job.kind, JobKind::Settle { how });
 }

@@ -73,7 +73,7 @@ fn nothing_is_redriven_while_a_region_is_down() {
         let mut stage = Stage::new(&[]);
         let start = stage.sim.now();
         stage.sim.with(|world| {
-            let hour = std::time::Duration::from_secs(3600);
+            let hour = std::time::Duration::from_hours(1);
             world.region_down(simulator::Outage::hang("eu-west-1", start, hour));
         });
         stage.write(HOME, 20);

@@ -1,0 +1,313 @@
+//! A job is over: what that means for its groups, the breaker and the figures.
+
+use jiff::SignedDuration;
+
+use super::{Desk, later};
+use crate::ledger::How;
+use crate::reasons::{Class, classify};
+use crate::redrive::job::{EndStatus, Ended, Gathered, JobKind, JobName, Outcome, Settled};
+use crate::redrive::price::Micros;
+use crate::redrive::state::{
+    Breaker, ClosedJob, GroupPhase, GroupRecord, OpenBreaker, OpenJob, RedriveState,
+};
+
+/// How long the breaker stays open the first time, in seconds; it doubles up to a day.
+const BREAKER_SECONDS: i64 = 3600;
+const DAY_SECONDS: i64 = 86_400;
+
+/// What became of one group's rows in a job.
+pub(in crate::redrive) struct Part {
+    pub(in crate::redrive) outcome: Outcome,
+    pub(in crate::redrive) rows: u64,
+    /// Some went back into this very group.
+    pub(in crate::redrive) came_back: bool,
+    pub(in crate::redrive) cancelled: bool,
+}
+
+impl Desk<'_> {
+    /// A job is over: what it means for its groups, the breaker and the figures.
+    pub(super) fn closed(
+        &self,
+        state: &mut RedriveState,
+        open: OpenJob,
+        gathered: &Gathered,
+        ended: Option<Ended>,
+        settled: Settled,
+    ) {
+        let gave_up = open.discarded || (ended.is_none() && open.failure.is_some());
+        for group in settled.reopened.iter().map(|again| &again.group) {
+            self.ensure(state, group);
+        }
+        let mut sum = Outcome::default();
+        for outcome in &settled.groups {
+            sum.add(outcome);
+        }
+        for (index, group) in open.job.groups.iter().enumerate() {
+            let Some(mut record) = state.groups.get(&group.id()).cloned() else {
+                continue;
+            };
+            let part = Part {
+                outcome: settled.groups.get(index).copied().unwrap_or_default(),
+                rows: gathered.rows.get(index).copied().unwrap_or_default(),
+                came_back: settled.reopened.iter().any(|again| again.group == *group),
+                cancelled: ended
+                    .as_ref()
+                    .is_some_and(|ended| ended.status == EndStatus::Cancelled),
+            };
+            // Only what S3 ran says something of failures that it did not have.
+            if let Some(ended) = &ended {
+                record.last_end = record.last_end.max(Some(ended.at));
+            }
+            Self::count(state, &mut record, &open, &part);
+            match &open.job.kind {
+                JobKind::Sample => self.sample_over(state, &mut record, &open, &part),
+                JobKind::Release => self.release_over(state, &mut record, &open, &part),
+                JobKind::Settle { how } => self.settle_over(state, &mut record, *how, &part),
+                JobKind::Sweep(_) => {}
+            }
+            state.groups.insert(group.id(), record);
+        }
+        if let JobKind::Sweep(_) = open.job.kind {
+            self.sweep_over(state, &open, &sum, gave_up);
+        }
+        let cost = spent_on(state, &open.job.name);
+        if ended.is_some() {
+            state.totals.spent = state.totals.spent + cost;
+        }
+        self.judge(state, &open, ended.as_ref(), &sum);
+        state.remember(ClosedJob {
+            name: open.job.name,
+            kind: open.job.kind,
+            source: open.job.source,
+            planned_at: open.job.planned_at,
+            closed_at: self.now,
+            ended,
+            failure: open.failure,
+            settled,
+            cost,
+        });
+    }
+
+    pub(super) fn count(
+        state: &mut RedriveState,
+        record: &mut GroupRecord,
+        open: &OpenJob,
+        part: &Part,
+    ) {
+        let mut replicated = part.outcome.arrived + part.outcome.already;
+        let mut finals = part.outcome.finals;
+        if let JobKind::Settle { how } = open.job.kind {
+            match how {
+                How::Replicated | How::Already => replicated += part.rows,
+                How::Gone | How::HardDeleted | How::Ineligible => finals += part.rows,
+                How::Abandoned => {
+                    record.abandoned += part.rows;
+                    state.totals.abandoned += part.rows;
+                }
+                // Counted when they were gathered.
+                How::HandedOver => {}
+            }
+        }
+        record.replicated += replicated;
+        record.finals += finals;
+        state.totals.replicated += replicated;
+        state.totals.finals += finals;
+    }
+
+    pub(super) fn sample_over(
+        &self,
+        state: &mut RedriveState,
+        record: &mut GroupRecord,
+        open: &OpenJob,
+        part: &Part,
+    ) {
+        // The episode goes on where the sample found it.
+        let since = record.phase.since();
+        let Outcome {
+            failed,
+            finals,
+            not_run,
+            pending,
+            ..
+        } = part.outcome;
+        let arrived = part.outcome.arrived + part.outcome.already;
+        if open.discarded {
+            "its sample was given up before it began".clone_into(&mut record.last);
+            Self::hold(record, since, self.now);
+        } else if arrived > failed {
+            record.samples = 0;
+            record.widen = 0;
+            record.last = format!("a sample arrived ({arrived} of {})", part.rows);
+            record.phase = GroupPhase::Released { since: self.now };
+            self.tell_sample_arrived(state, record, arrived, part.rows);
+        } else if failed + not_run + pending > 0 || open.failure.is_some() || part.cancelled {
+            record.samples = record.samples.saturating_add(1);
+            record.asked = None;
+            let once_more = classify(&record.group.reason).class == Class::OnceMore;
+            if once_more && failed > 0 {
+                record.tried_once_more = true;
+                "it was tried once more, in vain".clone_into(&mut record.last);
+                record.phase = GroupPhase::Final { since: self.now };
+                return;
+            }
+            self.lengthen(record);
+            let next = self.next_sample(record);
+            Self::hold(record, since, next);
+            record.last = format!("a sample did not arrive ({failed} of {} failed)", part.rows);
+            self.tell_sample_failed(state, record, open, part);
+        } else if finals > 0 {
+            record.widen = record.widen.saturating_add(1).min(6);
+            "a sample found only versions that no re-drive can help".clone_into(&mut record.last);
+            Self::hold(record, since, self.now);
+        } else {
+            // Whatever it would have taken was settled already, or handed over.
+            "there was nothing to sample".clone_into(&mut record.last);
+            let pause = self.settings.thresholds.sample;
+            Self::hold(record, since, later(self.now, pause));
+        }
+    }
+
+    pub(super) fn release_over(
+        &self,
+        state: &mut RedriveState,
+        record: &mut GroupRecord,
+        open: &OpenJob,
+        part: &Part,
+    ) {
+        let Outcome {
+            failed,
+            not_run,
+            pending,
+            ..
+        } = part.outcome;
+        let arrived = part.outcome.arrived + part.outcome.already;
+        record.last = format!(
+            "a job re-drove {} versions: {arrived} arrived, {failed} failed",
+            part.rows
+        );
+        if open.discarded || failed + not_run + pending == 0 || !part.came_back {
+            return;
+        }
+        self.lengthen(record);
+        let why = if part.cancelled {
+            "its job was cancelled".to_owned()
+        } else if let Some(failure) = &open.failure {
+            format!("its job failed ({failure})")
+        } else if failed > 0 {
+            format!(
+                "{failed} of {} versions failed again when they were re-driven",
+                part.rows
+            )
+        } else {
+            format!(
+                "{pending} of {} versions were still pending when the patience ended",
+                part.rows
+            )
+        };
+        let back = failed + not_run + pending;
+        self.hold_anew(state, record, back, None, Some(&why));
+    }
+
+    pub(super) fn settle_over(
+        &self,
+        state: &mut RedriveState,
+        record: &mut GroupRecord,
+        how: How,
+        part: &Part,
+    ) {
+        record.last = format!("{} versions were settled as {how}", part.rows);
+        let silent = matches!(how, How::Abandoned | How::HandedOver | How::Already);
+        if !silent && !record.final_told && part.rows > 0 {
+            record.final_told = true;
+            self.tell_final(state, record, how, part.rows);
+        }
+    }
+
+    pub(super) fn sweep_over(
+        &self,
+        state: &mut RedriveState,
+        open: &OpenJob,
+        sum: &Outcome,
+        gave_up: bool,
+    ) {
+        state.totals.replicated += sum.arrived + sum.already;
+        state.totals.finals += sum.finals;
+        let group = open.sweeps.and_then(|id| state.groups.get_mut(&id));
+        if let Some(record) = group {
+            if gave_up || open.failure.is_some() {
+                // The next one waits for the next sample: a sweep costs more than any other job.
+                record.asked = None;
+                record.phase = GroupPhase::Held {
+                    since: self.now,
+                    next_sample_at: later(
+                        self.now,
+                        SignedDuration::from_secs(record.interval_seconds.max(1)),
+                    ),
+                };
+            } else {
+                record.overflow = None;
+            }
+        }
+        if !open.discarded {
+            self.tell_sweep(state, open, sum);
+        }
+    }
+
+    /// Counts failed jobs for the breaker.
+    pub(super) fn judge(
+        &self,
+        state: &mut RedriveState,
+        open: &OpenJob,
+        ended: Option<&Ended>,
+        sum: &Outcome,
+    ) {
+        let known = sum.arrived + sum.already + sum.failed + sum.finals + sum.pending;
+        let mostly_failed = matches!(open.job.kind, JobKind::Release | JobKind::Sweep(_))
+            && sum.failed > 0
+            && sum.failed * 2 >= known;
+        let failure = open.failure.clone().or_else(|| {
+            mostly_failed.then(|| format!("{} of {known} versions failed", sum.failed))
+        });
+        let ran = ended.is_some_and(|ended| ended.status != EndStatus::Cancelled);
+        let Some(failure) = failure else {
+            if ran {
+                state.breaker.failures = 0;
+                if state.breaker.open.is_some() && (open.trial || open.asked) {
+                    state.breaker = Breaker::default();
+                    self.tell_breaker_closed(state, "a job went through");
+                }
+            }
+            return;
+        };
+        if open.failure.is_some() {
+            self.tell_job_failed(state, open, &failure);
+        }
+        let breaker = &mut state.breaker;
+        breaker.failures = breaker.failures.saturating_add(1);
+        breaker.last_failure = Some(failure);
+        let limit = self.settings.thresholds.breaker_jobs;
+        match &breaker.open {
+            None if breaker.failures < limit => return,
+            // Jobs that were under way when it opened say nothing new.
+            Some(_) if !open.trial => return,
+            _ => {}
+        }
+        let seconds = breaker.open.as_ref().map_or(BREAKER_SECONDS, |known| {
+            known.seconds.saturating_mul(2).min(DAY_SECONDS)
+        });
+        breaker.open = Some(OpenBreaker {
+            since: self.now,
+            until: later(self.now, SignedDuration::from_secs(seconds)),
+            seconds,
+        });
+        self.tell_breaker_open(state);
+    }
+}
+
+fn spent_on(state: &RedriveState, job: &JobName) -> Micros {
+    state
+        .spends
+        .iter()
+        .find(|spend| spend.job == *job)
+        .map_or_else(Micros::default, |spend| spend.micros)
+}
