@@ -17,7 +17,7 @@ use drill::scenario::{Action, Scenario, Stage};
 use drill::verdict::Violation;
 use simulator::{JobRules, SimTime};
 
-/// Two hundred copies fail within two minutes and can be made five minutes later. Samples and
+/// Sixty copies fail within two minutes and can be made five minutes later. Samples and
 /// batches do not take long to come.
 const EPISODE: Scenario = Scenario {
     name: "an episode",
@@ -31,7 +31,7 @@ const EPISODE: Scenario = Scenario {
         let at = SimTime::from_secs;
         let import = Action::Import {
             bucket: "app-use1".to_owned(),
-            objects: 200,
+            objects: 60,
             over: Duration::from_mins(2),
         };
         let settings = [
@@ -40,7 +40,7 @@ const EPISODE: Scenario = Scenario {
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Stage {
-            length: Duration::from_mins(70),
+            length: Duration::from_mins(45),
             redrive: BTreeMap::from(settings),
             repeats: 0.0,
             // What fails by chance would fail for another version after a crash.
@@ -157,7 +157,7 @@ fn a_crash_after_any_request_changes_nothing_in_the_end() {
     let whole = play(None);
     let expected = end(&whole);
     assert_eq!(expected.violations, [], "the run without a crash");
-    assert_eq!(expected.arrived.len(), 200, "{expected:?}");
+    assert_eq!(expected.arrived.len(), 60, "{expected:?}");
     assert_eq!((expected.open, expected.left_in_the_queue), (0, 0));
     let acting = acting(&whole);
     let crashes: Vec<Crash> = acting
