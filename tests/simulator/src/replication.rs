@@ -24,7 +24,8 @@ pub(crate) struct Replication {
     denied: BTreeMap<Pair, Reason>,
     /// Waiting for a Region to return, in order of arrival here.
     parked: Vec<Outgoing>,
-    pending: BTreeMap<Arc<Lane>, Pending>,
+    /// By the lane's number.
+    pending: BTreeMap<u32, (Arc<Lane>, Pending)>,
 }
 
 /// What is not there yet.
@@ -50,14 +51,13 @@ impl Replication {
     /// what a job started.
     pub(crate) fn start(&mut self, transfer: &Outgoing, rng: &mut Rng) -> Duration {
         if transfer.cause == Cause::Live {
-            if !self.pending.contains_key(&transfer.lane) {
-                let lane = Arc::clone(&transfer.lane);
-                self.pending.insert(lane, Pending::default());
-            }
-            if let Some(pending) = self.pending.get_mut(&transfer.lane) {
-                pending.operations += 1;
-                pending.bytes += transfer.bytes;
-            }
+            let lane = &transfer.lane;
+            let (_, pending) = self
+                .pending
+                .entry(lane.number)
+                .or_insert_with(|| (Arc::clone(lane), Pending::default()));
+            pending.operations += 1;
+            pending.bytes += transfer.bytes;
         }
         let delay = self
             .delays
@@ -69,7 +69,7 @@ impl Replication {
     /// Counts a transfer out, whatever became of it.
     pub(crate) fn finish(&mut self, transfer: &Outgoing) {
         if transfer.cause == Cause::Live
-            && let Some(pending) = self.pending.get_mut(&transfer.lane)
+            && let Some((_, pending)) = self.pending.get_mut(&transfer.lane.number)
         {
             pending.operations -= 1;
             pending.bytes -= transfer.bytes;
@@ -126,14 +126,12 @@ impl Replication {
     }
 
     pub(crate) fn pending(&self) -> impl Iterator<Item = (&Lane, &Pending)> {
-        self.pending
-            .iter()
-            .map(|(lane, pending)| (&**lane, pending))
+        let all = self.pending.values();
+        all.map(|(lane, pending)| (&**lane, pending))
     }
 
     pub(crate) fn pending_between(&self, source: &str, destination: &str) -> u64 {
-        self.pending
-            .iter()
+        self.pending()
             .filter(|(lane, _)| &*lane.source == source && &*lane.destination == destination)
             .map(|(_, pending)| pending.operations)
             .sum()

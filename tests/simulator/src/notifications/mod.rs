@@ -14,9 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::SimTime;
 use crate::config::{Timing, WorldConfig};
 use crate::dice::{chance, span};
-use crate::log::sha256_hex;
 use crate::s3::Outgoing;
-use crate::truth::Reason;
+use crate::truth::{ObjectVersion, Reason};
 
 /// A message of S3 as it lies in an SQS queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,10 +44,26 @@ pub(crate) enum Kind {
 pub(crate) struct Notice {
     pub(crate) kind: Kind,
     pub(crate) transfer: Outgoing,
-    pub(crate) etag: Option<Arc<str>>,
-    pub(crate) delete_marker: bool,
+    /// `None` if the version is gone.
+    pub(crate) shape: Option<Shape>,
     pub(crate) at: SimTime,
     pub(crate) reason: Option<Reason>,
+}
+
+/// What an event tells of a version.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    etag: Arc<str>,
+    delete_marker: bool,
+}
+
+impl Shape {
+    pub(crate) fn of(version: &ObjectVersion) -> Self {
+        Self {
+            etag: Arc::clone(&version.etag),
+            delete_marker: version.delete_marker,
+        }
+    }
 }
 
 /// A message before anybody looked at it.
@@ -108,9 +123,14 @@ impl Notifications {
         if self.fresh.is_empty() {
             return;
         }
+        let single = timing.records_per_message == (1..=1);
         let mut open: BTreeMap<Arc<str>, (u64, Vec<Notice>)> = BTreeMap::new();
         for notice in std::mem::take(&mut self.fresh) {
             let bucket = Arc::clone(&notice.transfer.lane.source);
+            if single {
+                self.dispatch(&bucket, vec![notice], timing, now, rng);
+                continue;
+            }
             let (room, notices) = open.entry(Arc::clone(&bucket)).or_insert_with(|| {
                 (
                     rng.u64(timing.records_per_message.clone()).max(1),
@@ -237,13 +257,15 @@ pub(crate) fn thresholds(timing: &Timing) -> (Duration, Duration) {
 
 /// An id in the form of a UUID, the same in every run of a seed.
 fn uuid(seed: u64, kind: &str, number: u64) -> String {
-    let hash = sha256_hex(format!("{kind}-{seed}-{number}").as_bytes());
-    let parts = [
-        &hash[..8],
-        &hash[8..12],
-        &hash[12..16],
-        &hash[16..20],
-        &hash[20..32],
-    ];
-    parts.join("-")
+    let kind: u64 = kind.bytes().fold(0, |sum, byte| sum * 31 + u64::from(byte));
+    let mut rng = Rng::with_seed(seed.rotate_left(32) ^ number.rotate_left(8) ^ kind);
+    let (high, low) = (rng.u64(..), rng.u64(..));
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xffff,
+        low >> 48,
+        low & 0xffff_ffff_ffff
+    )
 }

@@ -1,7 +1,8 @@
 //! The wire form of replication events.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use super::{Kind, Notice, uuid};
 use crate::SimTime;
@@ -10,6 +11,94 @@ use crate::wire::query;
 
 /// The versions that event records carried over the years: readers compare the major one only.
 const VERSIONS: [&str; 5] = ["2.2", "2.3", "2.4", "2.5", "2.6"];
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a> {
+    event_version: &'a str,
+    event_source: &'a str,
+    aws_region: &'a str,
+    event_time: String,
+    event_name: &'a str,
+    user_identity: Principal<'a>,
+    request_parameters: Address<'a>,
+    response_elements: RequestIds,
+    s3: Entity<'a>,
+    replication_event_data: Details<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Principal<'a> {
+    principal_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Address<'a> {
+    #[serde(rename = "sourceIPAddress")]
+    source_ip_address: &'a str,
+}
+
+#[derive(Serialize)]
+struct RequestIds {
+    #[serde(rename = "x-amz-request-id")]
+    request_id: String,
+    #[serde(rename = "x-amz-id-2")]
+    host_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entity<'a> {
+    #[serde(rename = "s3SchemaVersion")]
+    schema_version: &'a str,
+    configuration_id: &'a str,
+    bucket: Bucket<'a>,
+    object: Object<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Bucket<'a> {
+    name: &'a str,
+    owner_identity: Principal<'a>,
+    arn: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aws_generated_tags: Option<Tags>,
+}
+
+#[derive(Serialize)]
+struct Tags {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Object<'a> {
+    key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    e_tag: Option<&'a str>,
+    version_id: &'a str,
+    sequencer: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details<'a> {
+    replication_rule_id: &'a str,
+    destination_bucket: String,
+    s3_operation: &'a str,
+    request_time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replication_time: Option<String>,
+}
+
+/// Who S3 says it is.
+const S3: &str = "s3.amazonaws.com";
 
 /// Writes one message.
 pub(super) struct Scribe<'a> {
@@ -37,83 +126,81 @@ impl Scribe<'_> {
     }
 
     pub(super) fn records(&self, notices: &[Notice]) -> String {
-        let records: Vec<Value> = notices.iter().map(|notice| self.record(notice)).collect();
-        json!({ "Records": records }).to_string()
+        let mut message = String::from("{\"Records\":[");
+        for (place, notice) in notices.iter().enumerate() {
+            if place > 0 {
+                message.push(',');
+            }
+            let record = self.record(notice);
+            message.push_str(&serde_json::to_string(&record).expect("plain data"));
+        }
+        message.push_str("]}");
+        message
     }
 
-    fn record(&self, notice: &Notice) -> Value {
+    fn record<'b>(&'b self, notice: &'b Notice) -> Record<'b> {
         let transfer = &notice.transfer;
         let lane = &transfer.lane;
-        let newest = self.number % 5 == 4;
         let version = VERSIONS[usize::try_from(self.number % 5).unwrap_or(0)];
-        let mut bucket = json!({
-            "name": &*lane.source,
-            "ownerIdentity": {"principalId": self.account},
-            "arn": format!("arn:aws:s3:::{}", lane.source),
-        });
-        if newest && let Some(fields) = bucket.as_object_mut() {
-            fields.insert("awsGeneratedTags".to_owned(), json!({}));
-        }
-        let mut object = json!({
-            "key": form_encoded(&transfer.key),
-            "versionId": &*transfer.version_id,
-            "sequencer": format!("{:018X}", transfer.requested.as_millis()),
-        });
-        if let Some(fields) = object.as_object_mut().filter(|_| !notice.delete_marker) {
-            fields.insert("size".to_owned(), json!(transfer.bytes));
-            if let Some(etag) = &notice.etag {
-                fields.insert("eTag".to_owned(), json!(etag.trim_matches('"')));
-            }
-        }
-        json!({
-            "eventVersion": version,
-            "eventSource": "aws:s3",
-            "awsRegion": self.region,
-            "eventTime": self.iso(notice.at),
-            "eventName": name_of(notice.kind),
-            "userIdentity": {"principalId": "s3.amazonaws.com"},
-            "requestParameters": {"sourceIPAddress": "s3.amazonaws.com"},
-            "responseElements": {
-                "x-amz-request-id": self.id("request"),
-                "x-amz-id-2": self.id("host"),
+        let shape = notice.shape.as_ref();
+        let content = shape.is_none_or(|shape| !shape.delete_marker);
+        let etag = shape.map(|shape| &*shape.etag).filter(|_| content);
+        Record {
+            event_version: version,
+            event_source: "aws:s3",
+            aws_region: self.region,
+            event_time: self.iso(notice.at),
+            event_name: name_of(notice.kind),
+            user_identity: Principal { principal_id: S3 },
+            request_parameters: Address {
+                source_ip_address: S3,
             },
-            "s3": {
-                "s3SchemaVersion": "1.0",
-                "configurationId": "replication",
-                "bucket": bucket,
-                "object": object,
+            response_elements: RequestIds {
+                request_id: self.id("request"),
+                host_id: self.id("host"),
             },
-            "replicationEventData": self.details(notice),
-        })
+            s3: Entity {
+                schema_version: "1.0",
+                configuration_id: "replication",
+                bucket: Bucket {
+                    name: &lane.source,
+                    owner_identity: Principal {
+                        principal_id: self.account,
+                    },
+                    arn: format!("arn:aws:s3:::{}", lane.source),
+                    aws_generated_tags: (version == "2.6").then_some(Tags {}),
+                },
+                object: Object {
+                    key: form_encoded(&transfer.key),
+                    size: content.then_some(transfer.bytes),
+                    e_tag: etag.map(|etag| etag.trim_matches('"')),
+                    version_id: &transfer.version_id,
+                    sequencer: format!("{:018X}", transfer.requested.as_millis()),
+                },
+            },
+            replication_event_data: self.details(notice),
+        }
     }
 
-    fn details(&self, notice: &Notice) -> Value {
+    fn details<'b>(&self, notice: &'b Notice) -> Details<'b> {
         let transfer = &notice.transfer;
-        let mut details = json!({
-            "replicationRuleId": &*transfer.lane.rule,
-            "destinationBucket": format!("arn:aws:s3:::{}", transfer.lane.destination),
+        let late = notice.kind == Kind::ReplicatedAfterThreshold;
+        let measured = late || notice.kind == Kind::MissedThreshold;
+        let span = notice.at.since(transfer.requested).as_secs();
+        Details {
+            replication_rule_id: &transfer.lane.rule,
+            destination_bucket: format!("arn:aws:s3:::{}", transfer.lane.destination),
             // The only operation that AWS documents. That of a delete marker is an assumption.
-            "s3Operation": if notice.delete_marker { "OBJECT_DELETE_MARKER" } else { "OBJECT_PUT" },
-            "requestTime": self.iso(transfer.requested),
-        });
-        let Some(fields) = details.as_object_mut() else {
-            return details;
-        };
-        if let Some(reason) = &notice.reason {
-            fields.insert("failureReason".to_owned(), json!(reason));
-        }
-        if matches!(
-            notice.kind,
-            Kind::MissedThreshold | Kind::ReplicatedAfterThreshold
-        ) {
+            s3_operation: match &notice.shape {
+                Some(shape) if shape.delete_marker => "OBJECT_DELETE_MARKER",
+                _ => "OBJECT_PUT",
+            },
+            request_time: self.iso(transfer.requested),
+            failure_reason: notice.reason.as_deref(),
             // Texts, as AWS's Java SDK reads them; what they say is an assumption.
-            fields.insert("threshold".to_owned(), json!("15"));
+            threshold: measured.then_some("15"),
+            replication_time: late.then(|| span.to_string()),
         }
-        if notice.kind == Kind::ReplicatedAfterThreshold {
-            let span = notice.at.since(transfer.requested).as_secs();
-            fields.insert("replicationTime".to_owned(), json!(span.to_string()));
-        }
-        details
     }
 
     /// What SNS puts around a message for a queue without raw delivery.

@@ -27,6 +27,10 @@ impl S3 {
         }
     }
 
+    pub(super) fn no_key_is_broken(&self) -> bool {
+        self.kms.is_empty()
+    }
+
     pub(crate) fn set_key_state(&mut self, key: &str, state: Option<KeyState>) {
         match state {
             Some(state) => self.kms.insert(key.to_owned(), state),

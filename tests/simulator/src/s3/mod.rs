@@ -44,6 +44,16 @@ pub(crate) struct S3 {
     outgoing: Vec<Outgoing>,
     /// KMS keys that are not as they should be.
     kms: Keys,
+    /// What was put last without a request. A harness puts the same content a million times.
+    plain: Option<Plain>,
+}
+
+/// Content whose description may be shared.
+#[derive(Debug)]
+struct Plain {
+    body: bytes::Bytes,
+    etag: Arc<str>,
+    properties: Arc<Properties>,
 }
 
 /// A bucket.
@@ -75,10 +85,14 @@ impl Bucket {
         self.rules().find(|rule| rule.id == id)
     }
 
-    /// Adds a rule, or replaces the one with the same id.
-    pub(crate) fn set_rule(&mut self, config: ReplicationRule) {
-        self.rules.retain(|old| old.config.id != config.id);
-        let lane = Arc::new(Lane::of(&config));
+    /// Adds a rule, or replaces the one with the same id. `number` is for a new lane.
+    pub(crate) fn set_rule(&mut self, config: ReplicationRule, number: u32) {
+        let same = |old: &Rule| old.config.id == config.id;
+        let place = self.rules.iter().position(same);
+        let old = place.map(|place| self.rules.remove(place).lane);
+        let lane = old
+            .filter(|lane| *lane.destination == *config.destination)
+            .unwrap_or_else(|| Arc::new(Lane::of(&config, number)));
         self.rules.push(Rule { config, lane });
         self.rules
             .sort_by_key(|rule| std::cmp::Reverse(rule.config.priority));
@@ -144,8 +158,8 @@ pub(crate) struct Author<'a> {
 #[derive(Debug, Default)]
 struct Content {
     body: bytes::Bytes,
-    etag: String,
-    properties: Properties,
+    etag: Arc<str>,
+    properties: Arc<Properties>,
 }
 
 /// A call on a bucket.
@@ -174,6 +188,7 @@ impl S3 {
             ids: 0,
             outgoing: Vec::new(),
             kms: Keys::default(),
+            plain: None,
         }
     }
 
@@ -378,12 +393,12 @@ impl S3 {
         content: Content,
     ) -> Arc<str> {
         let version_id = self.version_id_for(bucket);
-        let etag = content.etag.clone();
+        let etag = content.etag.to_string();
         let version = ObjectVersion {
             version_id: Arc::clone(&version_id),
-            etag: content.etag.into(),
+            etag: content.etag,
             body: content.body,
-            properties: Arc::new(content.properties),
+            properties: content.properties,
             last_modified: author.at,
             visible_since: author.at,
             delete_marker: false,
@@ -434,15 +449,26 @@ impl S3 {
         encryption: Option<Encryption>,
     ) -> Arc<str> {
         let encryption = encryption.unwrap_or_else(|| self.buckets[bucket].encryption.clone());
-        let content = Content {
-            etag: etag_of(&body),
-            body,
-            properties: Properties {
+        let same = self.plain.take().filter(|plain| {
+            plain.body.as_ptr() == body.as_ptr()
+                && plain.body.len() == body.len()
+                && plain.properties.encryption == encryption
+        });
+        let plain = same.unwrap_or_else(|| Plain {
+            etag: etag_of(&body).into(),
+            body: body.clone(),
+            properties: Arc::new(Properties {
                 content_type: "application/octet-stream".to_owned(),
                 encryption,
                 ..Properties::default()
-            },
+            }),
+        });
+        let content = Content {
+            body,
+            etag: Arc::clone(&plain.etag),
+            properties: Arc::clone(&plain.properties),
         };
+        self.plain = Some(plain);
         self.put_version(author, bucket, key, content)
     }
 

@@ -1,6 +1,7 @@
 //! Multipart uploads.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use md5::{Digest, Md5};
@@ -108,11 +109,11 @@ impl S3 {
         let etag = format!("\"{}-{}\"", hex(&digests.finalize()), parts.len());
         let content = Content {
             body: body.freeze(),
-            etag: etag.clone(),
-            properties: Properties {
+            etag: Arc::from(etag.as_str()),
+            properties: Arc::new(Properties {
                 checksum: None,
                 ..upload.properties
-            },
+            }),
         };
         let encryption = content.properties.encryption.clone();
         let version_id = self.put_version(request.author, request.bucket, request.key, content);

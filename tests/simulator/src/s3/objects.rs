@@ -72,17 +72,18 @@ impl S3 {
         self.check_put(request)?;
         let properties = self.properties_of(request)?;
         self.check_key(&properties.encryption)?;
+        let etag = etag_of(&request.call.body);
+        let properties = Arc::new(properties);
         let content = Content {
-            etag: etag_of(&request.call.body),
+            etag: Arc::from(etag.as_str()),
             body: request.call.body.clone(),
-            properties: properties.clone(),
+            properties: Arc::clone(&properties),
         };
-        let etag = content.etag.clone();
         let version_id = self.put_version(request.author, request.bucket, request.key, content);
         let mut answer = Answer::new(200).header("etag", etag);
         answer = with_encryption(answer, &properties.encryption);
-        if let Some((name, value)) = properties.checksum {
-            answer = with_checksum(answer, &name, &value);
+        if let Some((name, value)) = &properties.checksum {
+            answer = with_checksum(answer, name, value);
         }
         Ok(self.with_version_id(answer, request.bucket, &version_id))
     }

@@ -10,7 +10,7 @@ use crate::cloudwatch::{MetricName, Resolution};
 use crate::config::Versioning;
 use crate::faults::Service;
 use crate::jobs::Timer;
-use crate::notifications::{Kind, Notice, thresholds};
+use crate::notifications::{Kind, Notice, Shape, thresholds};
 use crate::reasons;
 use crate::s3::{Cause, Lane, Outgoing};
 use crate::truth::{Reason, ReplicationFailure, Transfer};
@@ -232,7 +232,6 @@ impl World {
             at: self.now,
             reason: reason.clone(),
         };
-        self.s3.settle_transfer(&transfer, failed);
         self.replication_failures.push(ReplicationFailure {
             at: self.now,
             source: Arc::clone(&transfer.lane.source),
@@ -243,8 +242,10 @@ impl World {
             by_job: transfer.cause == Cause::Job,
         });
         self.count(&transfer, Outcome::Failed);
+        let version = self.s3.settle_transfer(&transfer, failed);
+        let shape = version.map(Shape::of);
         if transfer.cause == Cause::Live || self.jobs.rules().failures_send_events {
-            self.notify(Kind::Failed, transfer, Some(reason));
+            self.notify(Kind::Failed, transfer, shape, Some(reason));
         }
     }
 
@@ -253,7 +254,8 @@ impl World {
         let (threshold, _) = thresholds(&self.config.timing);
         let late = self.now.since(transfer.requested) > threshold;
         if late && transfer.cause == Cause::Live && self.is_time_controlled(&transfer) {
-            self.notify(Kind::ReplicatedAfterThreshold, transfer, None);
+            let shape = self.s3.source_version(&transfer).map(Shape::of);
+            self.notify(Kind::ReplicatedAfterThreshold, transfer, shape, None);
         }
     }
 
@@ -262,6 +264,7 @@ impl World {
         let (threshold, untracked) = thresholds(&self.config.timing);
         for (kind, transfer) in self.queue.take_checks(due) {
             let version = self.s3.source_version(&transfer);
+            let shape = version.map(Shape::of);
             let state = version.and_then(|v| v.transfers.get(&transfer.lane.destination));
             if state != Some(&Transfer::Pending) {
                 continue;
@@ -271,7 +274,7 @@ impl World {
                 self.queue
                     .push_check(again, Kind::NotTracked, transfer.clone());
             }
-            self.notify(kind, transfer, None);
+            self.notify(kind, transfer, shape, None);
         }
     }
 
@@ -281,7 +284,13 @@ impl World {
         rule.is_some_and(|rule| rule.time_control)
     }
 
-    fn notify(&mut self, kind: Kind, transfer: Outgoing, reason: Option<Reason>) {
+    fn notify(
+        &mut self,
+        kind: Kind,
+        transfer: Outgoing,
+        shape: Option<Shape>,
+        reason: Option<Reason>,
+    ) {
         if !self.config.replication_events.enabled {
             return;
         }
@@ -290,11 +299,9 @@ impl World {
         if rule.is_none_or(|rule| !rule.metrics) {
             return;
         }
-        let version = self.s3.source_version(&transfer);
         self.notifications.add(Notice {
             kind,
-            etag: version.map(|version| version.etag.clone()),
-            delete_marker: version.is_some_and(|version| version.delete_marker),
+            shape,
             at: self.now,
             reason,
             transfer,
@@ -303,21 +310,20 @@ impl World {
 
     /// Counts a transfer for `OperationsFailedReplication`.
     fn count(&mut self, transfer: &Outgoing, outcome: Outcome) {
-        if !self.counts.contains_key(&transfer.lane) {
-            self.counts
-                .insert(Arc::clone(&transfer.lane), Counts::default());
-        }
-        if let Some(counts) = self.counts.get_mut(&transfer.lane) {
-            match outcome {
-                Outcome::Arrived => counts.arrived += 1,
-                Outcome::Failed => counts.failed += 1,
-            }
+        let lane = &transfer.lane;
+        let (_, counts) = self
+            .counts
+            .entry(lane.number)
+            .or_insert_with(|| (Arc::clone(lane), Counts::default()));
+        match outcome {
+            Outcome::Arrived => counts.arrived += 1,
+            Outcome::Failed => counts.failed += 1,
         }
     }
 
     /// Publishes the counts: a 1 for each failure and a 0 for each success, in the source's Region.
     fn publish_counts(&mut self) {
-        for (lane, counts) in std::mem::take(&mut self.counts) {
+        for (lane, counts) in std::mem::take(&mut self.counts).into_values() {
             let Some(source) = self.s3.bucket(&lane.source) else {
                 continue;
             };

@@ -260,7 +260,8 @@ impl World {
             .s3
             .bucket_mut(&rule.source)
             .expect("the source of a rule");
-        source.set_rule(rule);
+        self.lanes_made += 1;
+        source.set_rule(rule, self.lanes_made);
     }
 
     /// Sets the delay in milliseconds of replication between two buckets for writes from now on.

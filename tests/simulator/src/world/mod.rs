@@ -42,7 +42,8 @@ pub struct World {
     replication: Replication,
     replication_failures: Vec<ReplicationFailure>,
     /// What became of transfers in the present step, for their metric.
-    counts: BTreeMap<Arc<Lane>, Counts>,
+    counts: BTreeMap<u32, (Arc<Lane>, Counts)>,
+    lanes_made: u32,
     notifications: Notifications,
     jobs: Jobs,
     mraps: Mraps,
@@ -80,6 +81,7 @@ impl World {
             replication: Replication::new(timing),
             replication_failures: Vec::new(),
             counts: BTreeMap::new(),
+            lanes_made: 0,
             notifications: Notifications::new(&config),
             jobs: Jobs::new(&config),
             mraps: Mraps::new(&config),
