@@ -90,6 +90,9 @@ ONLY_SIMULATOR = {
     "PutObject ServerSideEncryption",
     "GetObject ServerSideEncryption",
     "HeadObject ServerSideEncryption",
+    "CreateMultipartUpload ServerSideEncryption",
+    "UploadPart ServerSideEncryption",
+    "CompleteMultipartUpload ServerSideEncryption",
     # Echoed where it was asked for.
     "ListObjectVersions EncodingType",
     "DescribeAlarms MetricAlarms[].StateTransitionedTimestamp",

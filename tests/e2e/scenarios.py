@@ -340,6 +340,120 @@ REPLICATION = Scenario(
     ),
 )
 
+UPLOADS = Scenario(
+    "uploads",
+    "An upload in progress and its parts are listed until it is completed or aborted.",
+    f"{S3_API}/API_ListMultipartUploads.html, API_ListParts.html, API_AbortMultipartUpload.html",
+    (
+        s3("create", "CreateMultipartUpload", ok(UploadId=str), Key="uploads/a b"),
+        s3("part", "UploadPart", ok(ETag=etag(b"one")), Key="uploads/a b", UploadId=Ref("create", "UploadId"), PartNumber=1,
+           Body=b"one"),
+        s3("another part", "UploadPart", ok(ETag=etag(b"three")), Key="uploads/a b", UploadId=Ref("create", "UploadId"),
+           PartNumber=3, Body=b"three"),
+        s3("parts", "ListParts", ok(
+            Bucket=STATE, Key="uploads/a b", UploadId=Ref("create", "UploadId"), IsTruncated=False,
+            Parts=[{"PartNumber": 1, "ETag": etag(b"one"), "Size": 3, "LastModified": datetime},
+                   {"PartNumber": 3, "ETag": etag(b"three"), "Size": 5}],
+        ), Key="uploads/a b", UploadId=Ref("create", "UploadId")),
+        s3("first part", "ListParts", ok(IsTruncated=True, NextPartNumberMarker=1, Parts=[{"PartNumber": 1}]), Key="uploads/a b",
+           UploadId=Ref("create", "UploadId"), MaxParts=1),
+        s3("next part", "ListParts", ok(IsTruncated=False, Parts=[{"PartNumber": 3}]), Key="uploads/a b",
+           UploadId=Ref("create", "UploadId"), MaxParts=1, PartNumberMarker=1),
+        s3("uploads", "ListMultipartUploads", ok(
+            IsTruncated=False,
+            Uploads=[{"Key": "uploads/a b", "UploadId": Ref("create", "UploadId"), "Initiated": datetime}],
+        ), Prefix="uploads/"),
+        s3("abort", "AbortMultipartUpload", ok(204), Key="uploads/a b", UploadId=Ref("create", "UploadId")),
+        s3("no uploads", "ListMultipartUploads", ok(IsTruncated=False, Uploads=Absent), Prefix="uploads/"),
+        s3("no parts", "ListParts", refused(404, "NoSuchUpload"), Key="uploads/a b", UploadId=Ref("create", "UploadId")),
+    ),
+)
+
+
+def job(name, operation, expected, region=HOME_REGION, eventually=False, **parameters):
+    return Step(name, "s3control", region, operation, {"AccountId": ACCOUNT, **parameters}, expected, eventually)
+
+
+JOB_ROWS = f"{HOME},jobs/gone,1\n".encode()
+JOB_FIELDS = ["Bucket", "Key", "VersionId"]
+JOB_MANIFEST = {
+    "Spec": {"Format": "S3BatchOperations_CSV_20180820", "Fields": JOB_FIELDS},
+    "Location": {"ObjectArn": f"arn:aws:s3:::{HOME}/jobs/manifest.csv", "ETag": etag(JOB_ROWS).strip('"')},
+}
+JOB_REPORT = {
+    "Enabled": True, "Bucket": f"arn:aws:s3:::{HOME}", "Prefix": "reports", "Format": "Report_CSV_20180820",
+    "ReportScope": "AllTasks",
+}
+JOB_GENERATOR = {
+    "S3JobManifestGenerator": {
+        "SourceBucket": f"arn:aws:s3:::{HOME}", "EnableManifestOutput": False,
+        "Filter": {"EligibleForReplication": True, "ObjectReplicationStatuses": ["FAILED"],
+                   "KeyNameConstraint": {"MatchAnyPrefix": ["jobs/"]}},
+    },
+}
+JOB = {
+    "Operation": {"S3ReplicateObject": {}}, "Priority": 3, "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/batch",
+    "ConfirmationRequired": False, "Report": JOB_REPORT, "Description": "of a test",
+}
+JOBS = Scenario(
+    "jobs",
+    "A replication job reads its manifest and ends Complete whatever became of its tasks; with nothing to do it ends Failed.",
+    f"{S3_API}/API_control_CreateJob.html, API_control_DescribeJob.html, {S3_GUIDE}/batch-ops-job-status.html",
+    (
+        s3("manifest", "PutObject", ok(ETag=etag(JOB_ROWS)), bucket=HOME, region=HOME_REGION, Key="jobs/manifest.csv",
+           Body=JOB_ROWS),
+        job("create", "CreateJob", ok(JobId=str), ClientRequestToken="one", Manifest=JOB_MANIFEST,
+            Tags=[{"Key": "mrap-sentinel", "Value": "a"}], **JOB),
+        job("same again", "CreateJob", ok(JobId=Ref("create", "JobId")), ClientRequestToken="one", Manifest=JOB_MANIFEST,
+            Tags=[{"Key": "mrap-sentinel", "Value": "a"}], **JOB),
+        job("token of another", "CreateJob", refused(400, "IdempotencyException"), ClientRequestToken="one",
+            Manifest=JOB_MANIFEST, **JOB),
+        job("ended", "DescribeJob", ok(Job={
+            "JobId": Ref("create", "JobId"), "JobArn": str, "Status": "Complete", "Description": "of a test", "Priority": 3,
+            "ConfirmationRequired": False, "RoleArn": JOB["RoleArn"], "CreationTime": datetime, "TerminationDate": datetime,
+            "Operation": {"S3ReplicateObject": {}}, "Report": JOB_REPORT, "Manifest": JOB_MANIFEST, "FailureReasons": Absent,
+            "ProgressSummary": {"TotalNumberOfTasks": 1, "NumberOfTasksSucceeded": 0, "NumberOfTasksFailed": 1,
+                                "Timers": {"ElapsedTimeInActiveSeconds": int}},
+        }), eventually=True, JobId=Ref("create", "JobId")),
+        s3("report", "ListObjectsV2", ok(KeyCount=3), bucket=HOME, region=HOME_REGION, Prefix="reports/job-"),
+        job("generate", "CreateJob", ok(JobId=str), ClientRequestToken="two", ManifestGenerator=JOB_GENERATOR, **JOB),
+        job("nothing to do", "DescribeJob", ok(Job={
+            "Status": "Failed", "ManifestGenerator": JOB_GENERATOR, "Manifest": Absent,
+            "FailureReasons": [{"FailureCode": str,
+                                "FailureReason": "Manifest generation found no keys matching the filter criteria."}],
+        }), eventually=True, JobId=Ref("generate", "JobId")),
+        job("wait", "CreateJob", ok(JobId=str), ClientRequestToken="three", Manifest=JOB_MANIFEST,
+            **{**JOB, "ConfirmationRequired": True}),
+        job("suspended", "DescribeJob", ok(Job={"Status": "Suspended", "SuspendedDate": datetime, "SuspendedCause": str}),
+            eventually=True, JobId=Ref("wait", "JobId")),
+        job("priority", "UpdateJobPriority", ok(JobId=Ref("wait", "JobId"), Priority=9), JobId=Ref("wait", "JobId"), Priority=9),
+        job("cancel", "UpdateJobStatus", ok(JobId=Ref("wait", "JobId"), Status=str, StatusUpdateReason="tried"),
+            JobId=Ref("wait", "JobId"), RequestedJobStatus="Cancelled", StatusUpdateReason="tried"),
+        job("cancelled", "DescribeJob", ok(Job={"Status": "Cancelled", "Priority": 9, "StatusUpdateReason": "tried"}),
+            eventually=True, JobId=Ref("wait", "JobId")),
+        job("cancel again", "UpdateJobStatus", refused(400, "JobStatusException"), JobId=Ref("wait", "JobId"),
+            RequestedJobStatus="Cancelled"),
+        job("list", "ListJobs", ok(Jobs=[
+            {"JobId": Ref("wait", "JobId"), "Status": "Cancelled", "Operation": "S3ReplicateObject", "Priority": 9},
+            {"JobId": Ref("generate", "JobId"), "Status": "Failed"},
+            {"JobId": Ref("create", "JobId"), "Status": "Complete", "Description": "of a test", "CreationTime": datetime},
+        ], NextToken=Absent)),
+        job("list by status", "ListJobs", ok(Jobs=[{"JobId": Ref("wait", "JobId")}, {"JobId": Ref("generate", "JobId")}]),
+            JobStatuses=["Failed", "Cancelled"]),
+        job("first page", "ListJobs", ok(Jobs=[{"JobId": Ref("wait", "JobId")}], NextToken=str), MaxResults=1),
+        job("second page", "ListJobs", ok(Jobs=[{"JobId": Ref("generate", "JobId")}]), MaxResults=1,
+            NextToken=Ref("first page", "NextToken")),
+        job("list elsewhere", "ListJobs", ok(Jobs=[]), region=AWAY_REGION),
+        job("unknown job", "DescribeJob", refused(404, "NotFoundException"), JobId="00000000-none"),
+        job("job of another Region", "DescribeJob", refused(404, "NotFoundException"), region=AWAY_REGION,
+            JobId=Ref("create", "JobId")),
+        job("no role", "CreateJob", refused(400, "BadRequestException"), ClientRequestToken="four", Manifest=JOB_MANIFEST,
+            **{**JOB, "RoleArn": "batch"}),
+        job("wrong token", "ListJobs", refused(400, "InvalidNextTokenException"), NextToken="x"),
+        job("another account", "ListJobs", refused(403, "AccessDenied"), AccountId="444455556666"),
+    ),
+)
+
 ROUTES = Scenario(
     "routes",
     "Five Regions serve the routes API; a submission changes the routes it names and no others, and never all to passive.",
@@ -525,7 +639,10 @@ ALARMS_IN_JSON = alarms("alarms-in-json", "json")
 
 ALL = (
     OBJECTS, VERSIONS, UNVERSIONED, CONDITIONAL_PUT, CONDITIONAL_DELETE, MULTIPART, MULTIPART_REFUSALS,
-    LISTING, BUCKETS, REPLICATION,
+    UPLOADS, LISTING, BUCKETS, REPLICATION,
     ROUTES, PUBLISH, ALARMS_IN_CBOR, ALARMS_IN_JSON,
     METRICS_IN_CBOR, METRICS_IN_JSON,
 )
+
+# What MiniStack does not have at all.
+SIMULATOR_ONLY = (JOBS,)

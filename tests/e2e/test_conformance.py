@@ -31,6 +31,20 @@ def test_answers_are_as_aws_documents(played, server, scenario):
     assert not wrong, f"{server}: {scenario.belief}\n  " + "\n  ".join(wrong)
 
 
+@pytest.mark.parametrize("scenario", scenarios.SIMULATOR_ONLY, ids=lambda scenario: scenario.name)
+def test_answers_of_the_simulator_alone_are_as_aws_documents(played, scenario):
+    """As above, for what MiniStack does not have."""
+    transcript = played("simulator", scenario)
+    wrong = [f"{step.name}: {line}" for step in scenario.steps for line in transcript.differences(step, step.expected)]
+    assert not wrong, f"{scenario.belief}\n  " + "\n  ".join(wrong)
+
+
+def test_ministack_still_has_no_jobs(ministack):
+    """No belief about AWS: once MiniStack has Batch Operations jobs, it plays their scenario too."""
+    answer = ministack.call("s3control", world.HOME_REGION, "ListJobs", {"AccountId": world.ACCOUNT})
+    assert (answer.status, answer.code) == (400, "InvalidURI")
+
+
 @pytest.mark.parametrize(("scenario", "step"), sorted(deviations.of("ministack")))
 def test_deviation_still_exists(played, scenario, step):
     """No belief about AWS: MiniStack still differs from it here; if not, `deviations.py` must forget it."""

@@ -43,6 +43,12 @@ def blueprint():
         ],
         "timing": {
             "service": _millis(0, 1),
+            "job_new": _millis(0, 0),
+            "job_preparing": _millis(0, 100),
+            "job_generating": _millis(0, 100),
+            "job_ready": _millis(0, 0),
+            "job_completing": _millis(0, 100),
+            "job_stopping": _millis(0, 100),
             "metric_delay": 0,
             "replication": _millis(300, 600),
             "route_propagation": _millis(0, 0),

@@ -51,6 +51,8 @@ pub struct JobRules {
     pub active_quota: usize,
     /// What a repeated `ClientRequestToken` is answered with. Not documented.
     pub repeated_token: RepeatedToken,
+    /// What an unknown job is called: the SDK's models and what users report differ.
+    pub unknown_job: UnknownJob,
     /// Whether the manifest's decoder takes `+` for a space. Not documented.
     pub plus_is_space: bool,
     /// What becomes of the task for a version that is at every destination. Not documented.
@@ -70,6 +72,7 @@ impl Default for JobRules {
         Self {
             active_quota: 6,
             repeated_token: RepeatedToken::SameJob,
+            unknown_job: UnknownJob::NotFoundException,
             plus_is_space: false,
             already_replicated: AlreadyReplicated::Succeeds,
             late_failures: 0.05,
@@ -88,6 +91,16 @@ pub enum RepeatedToken {
     SameJob,
     /// 400 `IdempotencyException`.
     IdempotencyException,
+}
+
+/// The error code for a job that is not there, or not yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnknownJob {
+    /// As the service's model has it.
+    NotFoundException,
+    /// As it is reported to be.
+    NoSuchJob,
 }
 
 /// What becomes of a task for a version that is at every destination already.
@@ -197,6 +210,10 @@ pub enum Versioning {
 /// A live-replication rule. Replicas are not replicated further.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "AWS's rules have that many switches"
+)]
 pub struct ReplicationRule {
     /// Rule id, the `RuleId` dimension of replication metrics.
     pub id: String,

@@ -1,5 +1,6 @@
-//! AWS as one deterministic state machine: several Regions of S3, a Multi-Region Access Point and
-//! its routes API, SNS and CloudWatch, on virtual time, with faults.
+//! AWS as one deterministic state machine: several Regions of S3 with replication, its events and
+//! Batch Operations jobs, a Multi-Region Access Point and its routes API, SNS and CloudWatch, on
+//! virtual time, with faults.
 //!
 //! Two ways in:
 //! - in process: [`Simulator::http_client`] is an HTTP client for the real AWS SDK; on a paused
@@ -7,8 +8,9 @@
 //! - on loopback: [`server::serve`], or `cargo run -p simulator -- serve --port 0`.
 //!
 //! The harness builds a [`WorldConfig`], makes trouble with [`World::add_fault`] and
-//! [`World::region_down`], feeds each [`Delivery`](cloudwatch::Delivery) of an alarm to the
-//! function under test, and judges by [`truth`], never by what the function believes.
+//! [`World::region_down`], feeds each [`Delivery`](cloudwatch::Delivery) of an alarm and each
+//! [`ReplicationMessage`] to the function under test, and judges by [`truth`], never by what the
+//! function believes.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -75,8 +77,8 @@ mod world;
 
 pub use config::{
     AlreadyReplicated, BucketConfig, ClientConfig, DEFAULT_EPOCH, Encryption, EventRules, JobRules,
-    MemberConfig, MrapConfig, RepeatedToken, ReplicationRule, Timing, TopicConfig, Versioning,
-    WorldConfig,
+    MemberConfig, MrapConfig, RepeatedToken, ReplicationRule, Timing, TopicConfig, UnknownJob,
+    Versioning, WorldConfig,
 };
 pub use connector::SimClient;
 pub use faults::{Fault, FaultId, FaultKind, Outage, Service};

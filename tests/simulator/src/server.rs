@@ -19,10 +19,14 @@
 //! | `POST /_sim/metrics` | `{"region": …, "metric": …, "value": n}` |
 //! | `POST /_sim/replication` | `{"source": bucket, "destination": bucket, "reason": …}`: it fails so; without a reason it works again |
 //! | `POST /_sim/alarms/state` | `{"region": …, "name": …, "state": …, "reason": …}` |
+//! | `POST /_sim/versioning` | `{"bucket": …, "versioning": "suspended"}` |
+//! | `POST /_sim/kms` | `{"key": …, "state": "enabled"}`, `disabled` or `deleted` |
+//! | `POST /_sim/batch-role` | `{"denial": "read-manifest", "on": true}` |
+//! | `GET /_sim/jobs`, `/_sim/tasks?job=…` | Batch Operations jobs, and the tasks of one |
 //! | `GET /_sim/state`, `/log`, `/published`, `/writes` | the truth |
 //! | `GET /_sim/object?bucket=…&key=…` | versions of an object, newest first |
 //! | `GET /_sim/deliveries` | takes the alarm deliveries that have arrived |
-//! | `GET /_sim/messages` | takes the messages about replication that S3 has sent: `[{"id", "body"}]` |
+//! | `GET /_sim/messages?limit=…` | takes the messages about replication that have arrived, `[{"id", "body", …}]` |
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -45,9 +49,10 @@ use crate::cloudwatch::{AlarmState, MetricName};
 use crate::connector::{StallingBody, Ticket};
 use crate::faults::{Fault, FaultId, Outage};
 use crate::log::Fate;
+use crate::truth::Task;
 use crate::wire::query;
 use crate::world::{Course, Sender};
-use crate::{Simulator, WorldConfig};
+use crate::{BatchDenial, Simulator, Versioning, World, WorldConfig};
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -181,6 +186,32 @@ struct ForcedState {
     reason: String,
 }
 
+#[derive(Deserialize)]
+struct VersioningChange {
+    bucket: String,
+    versioning: Versioning,
+}
+
+#[derive(Deserialize)]
+struct KeyChange {
+    key: String,
+    state: KeyUse,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KeyUse {
+    Enabled,
+    Disabled,
+    Deleted,
+}
+
+#[derive(Deserialize)]
+struct RoleChange {
+    denial: BatchDenial,
+    on: bool,
+}
+
 fn control(simulator: &Simulator, path: &str, request: &Request<Bytes>) -> Response<Body> {
     let result = match request.method().as_str() {
         "GET" => look(simulator, path, request.uri().query().unwrap_or_default()),
@@ -208,11 +239,14 @@ fn look(simulator: &Simulator, path: &str, parameters: &str) -> Result<Value, St
             "published" => json!(world.published()),
             "writes" => json!(world.writes()),
             "deliveries" => json!(world.take_deliveries()),
-            "messages" => world
-                .take_replication_messages()
-                .into_iter()
-                .map(|message| json!({ "id": message.id, "body": message.body }))
-                .collect(),
+            "jobs" => json!(world.jobs()),
+            "tasks" => tasks(world, parameters),
+            "messages" => {
+                let parameters = query::parse(parameters);
+                let limit = parameters.get("limit").map(|limit| limit.parse());
+                let limit = limit.transpose().map_err(|_| "limit is not a number")?;
+                json!(world.take_some_replication_messages(limit.unwrap_or(usize::MAX)))
+            }
             "object" => {
                 let parameters = query::parse(parameters);
                 let of = |name: &str| parameters.get(name).map_or("", String::as_str);
@@ -237,6 +271,21 @@ fn look(simulator: &Simulator, path: &str, parameters: &str) -> Result<Value, St
             _ => return Err(format!("unknown control call {path}")),
         })
     })
+}
+
+/// The tasks of a job.
+fn tasks(world: &World, parameters: &str) -> Value {
+    let parameters = query::parse(parameters);
+    let tasks = world.job_tasks(parameters.get("job").map_or("", String::as_str));
+    let task = |task: &Task| {
+        json!({
+            "at_ms": task.at,
+            "key": &*task.key,
+            "version_id": &*task.version_id,
+            "failure": task.failure,
+        })
+    };
+    tasks.iter().map(task).collect()
 }
 
 fn change(simulator: &Simulator, path: &str, body: &[u8]) -> Result<Value, String> {
@@ -274,13 +323,6 @@ fn change(simulator: &Simulator, path: &str, body: &[u8]) -> Result<Value, Strin
             let point: MetricPoint = parse(body)?;
             simulator.with(|world| world.put_metric(&point.region, &point.metric, point.value));
         }
-        "replication" => {
-            let denial: Denial = parse(body)?;
-            let reason = denial.reason.as_deref();
-            simulator.with(|world| {
-                world.deny_replication(&denial.source, &denial.destination, reason);
-            });
-        }
         "alarms/state" => {
             let forced: ForcedState = parse(body)?;
             simulator.with(|world| {
@@ -292,9 +334,41 @@ fn change(simulator: &Simulator, path: &str, body: &[u8]) -> Result<Value, Strin
                 Ok(())
             })?;
         }
-        _ => return Err(format!("unknown control call {path}")),
+        _ => change_replication(simulator, path, body)?,
     }
     Ok(json!({ "now_ms": simulator.now() }))
+}
+
+/// What decides whether replication and jobs work.
+fn change_replication(simulator: &Simulator, path: &str, body: &[u8]) -> Result<(), String> {
+    match path {
+        "replication" => {
+            let denial: Denial = parse(body)?;
+            let reason = denial.reason.as_deref();
+            simulator.with(|w| w.deny_replication(&denial.source, &denial.destination, reason));
+        }
+        "versioning" => {
+            let change: VersioningChange = parse(body)?;
+            if simulator.with(|world| !world.has_bucket(&change.bucket)) {
+                return Err("no such bucket".to_owned());
+            }
+            simulator.with(|world| world.set_versioning(&change.bucket, change.versioning));
+        }
+        "kms" => {
+            let change: KeyChange = parse(body)?;
+            simulator.with(|world| match change.state {
+                KeyUse::Enabled => world.enable_kms_key(&change.key),
+                KeyUse::Disabled => world.disable_kms_key(&change.key),
+                KeyUse::Deleted => world.delete_kms_key(&change.key),
+            });
+        }
+        "batch-role" => {
+            let change: RoleChange = parse(body)?;
+            simulator.with(|world| world.deny_batch_role(change.denial, change.on));
+        }
+        _ => return Err(format!("unknown control call {path}")),
+    }
+    Ok(())
 }
 
 fn change_routes(simulator: &Simulator, wanted: &Dials) -> Result<(), String> {

@@ -3,9 +3,15 @@
 
 mod common;
 
+use std::hash::{Hash, Hasher};
+
+use aws_sdk_s3control::types::{
+    JobManifestGenerator, JobManifestGeneratorFilter, JobOperation, JobReport, ReplicationStatus,
+    S3JobManifestGenerator, S3ReplicateObjectOperation,
+};
 use common::{ALIAS, AWAY, HOME, MRAP, config, s3, s3control, secs, sns, start};
 use simulator::cloudwatch::{AlarmConfig, MetricName};
-use simulator::{Fault, FaultKind, Outage, Service};
+use simulator::{Fault, FaultKind, Outage, Service, Simulator};
 
 const SHOW: &str = "SIMULATOR_SHOW_HASH";
 
@@ -65,9 +71,62 @@ async fn scenario(seed: u64) -> String {
         }
         sim.sleep(secs(3)).await;
     }
+    replicate_again(&sim).await;
     let (hash, moved) = sim.with(|w| (w.log_hash(), w.route_history(ALIAS).len()));
     assert_eq!(moved, 2);
-    hash
+    format!("{hash} {}", told(&sim))
+}
+
+/// Fails some replication and lets a job do it again.
+async fn replicate_again(sim: &Simulator) {
+    sim.with(|w| {
+        w.clear_faults();
+        w.deny_replication(AWAY, HOME, Some("DstPutObjectNotPermitted"));
+        for number in 0..200 {
+            w.put_object_as_person(AWAY, &format!("again/{number}"), "v");
+        }
+    });
+    sim.sleep(secs(60)).await;
+    let control = s3control(sim, "control", "eu-west-1");
+    let filter = JobManifestGeneratorFilter::builder()
+        .eligible_for_replication(true)
+        .object_replication_statuses(ReplicationStatus::Failed);
+    let generator = S3JobManifestGenerator::builder()
+        .source_bucket(format!("arn:aws:s3:::{AWAY}"))
+        .enable_manifest_output(false)
+        .filter(filter.build());
+    let generator = JobManifestGenerator::S3JobManifestGenerator(generator.build().unwrap());
+    let replicate = S3ReplicateObjectOperation::builder().build();
+    let create = control
+        .create_job()
+        .account_id(common::ACCOUNT)
+        .operation(
+            JobOperation::builder()
+                .s3_replicate_object(replicate)
+                .build(),
+        )
+        .client_request_token("token")
+        .priority(0)
+        .role_arn("arn:aws:iam::111122223333:role/batch")
+        .confirmation_required(false)
+        .manifest_generator(generator)
+        .report(JobReport::builder().enabled(false).build());
+    create.send().await.unwrap();
+    sim.sleep(secs(600)).await;
+}
+
+/// A hash of what S3 told of replication, and of what the job did.
+fn told(sim: &Simulator) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    sim.with(|w| {
+        let job = w.jobs().remove(0);
+        assert!(job.state.is_terminal());
+        format!("{job:?} {:?}", w.job_tasks(&job.id)).hash(&mut hasher);
+        for message in w.take_replication_messages() {
+            (message.id, message.at, message.body).hash(&mut hasher);
+        }
+    });
+    hasher.finish()
 }
 
 #[test]

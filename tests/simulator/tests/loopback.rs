@@ -218,3 +218,35 @@ async fn faults_and_resets_are_controlled_over_http() {
     let state = served.control("GET", "state", Value::Null).await;
     assert_eq!(state["requests"], 0);
 }
+
+#[tokio::test]
+async fn replication_and_its_events_are_controlled_over_http() {
+    let served = Served::start(&["--time-scale", "100"]);
+    let deny = json!({"source": "app-use1", "destination": "app-euw1", "reason": "DstPutObjectNotPermitted"});
+    served.control("POST", "replication", deny).await;
+    let role = json!({"denial": "read-manifest", "on": true});
+    served.control("POST", "batch-role", role).await;
+    let key = json!({"key": "arn:aws:kms:us-east-1:111122223333:key/1", "state": "disabled"});
+    served.control("POST", "kms", key).await;
+    let versioning = json!({"bucket": "app-use1", "versioning": "enabled"});
+    served.control("POST", "versioning", versioning).await;
+    let home = served.s3("us-east-1");
+    let put = home.put_object().bucket("app-use1").key("k");
+    put.body(b"v".to_vec().into()).send().await.unwrap();
+    served
+        .control("POST", "advance", json!({"millis": 600_000}))
+        .await;
+    let messages = served
+        .control("GET", "messages?limit=100", Value::Null)
+        .await;
+    let messages = messages.as_array().unwrap();
+    let failed = |message: &&Value| {
+        let body = message["body"].as_str().unwrap();
+        body.contains("DstPutObjectNotPermitted")
+    };
+    assert_eq!(messages.iter().filter(failed).count(), 1);
+    let jobs = served.control("GET", "jobs", Value::Null).await;
+    assert_eq!(jobs, json!([]));
+    let tasks = served.control("GET", "tasks?job=none", Value::Null).await;
+    assert_eq!(tasks, json!([]));
+}

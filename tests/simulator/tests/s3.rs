@@ -443,3 +443,67 @@ async fn a_clock_that_is_off_by_more_than_a_quarter_of_an_hour_is_refused() {
         assert_eq!(code == "RequestTimeTooSkewed", status == 403);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn uploads_in_progress_and_their_parts_are_listed_in_pages() {
+    let sim = start(config(1));
+    let client = s3(&sim, "app", "us-east-2");
+    let mut ids = Vec::new();
+    for key in ["a b", "a b", "c"] {
+        let create = client.create_multipart_upload().bucket("state").key(key);
+        ids.push(create.send().await.unwrap().upload_id.unwrap());
+        sim.sleep(secs(1)).await;
+    }
+    for number in 1..=3 {
+        let part = client
+            .upload_part()
+            .bucket("state")
+            .key("a b")
+            .upload_id(&ids[0]);
+        let part = part.part_number(number).body(ByteStream::from_static(b"x"));
+        part.send().await.unwrap();
+    }
+    let parts = client
+        .list_parts()
+        .bucket("state")
+        .key("a b")
+        .upload_id(&ids[0]);
+    let first = parts.clone().max_parts(2).send().await.unwrap();
+    assert_eq!(first.parts().len(), 2);
+    let marker = first.next_part_number_marker().unwrap();
+    let rest = parts.part_number_marker(marker).send().await.unwrap();
+    assert_eq!(rest.parts()[0].part_number(), Some(3));
+    assert_eq!(rest.is_truncated(), Some(false));
+    let list = || {
+        client
+            .list_multipart_uploads()
+            .bucket("state")
+            .max_uploads(1)
+    };
+    let mut listed = Vec::new();
+    let (mut key, mut id) = (None, None);
+    loop {
+        let page = list()
+            .set_key_marker(key.take())
+            .set_upload_id_marker(id.take());
+        let page = page.send().await.unwrap();
+        let ids = page
+            .uploads()
+            .iter()
+            .map(|upload| upload.upload_id().unwrap());
+        listed.extend(ids.map(str::to_owned));
+        if page.is_truncated() != Some(true) {
+            break;
+        }
+        (key, id) = (page.next_key_marker, page.next_upload_id_marker);
+    }
+    assert_eq!(listed, ids);
+    let abort = client.abort_multipart_upload().bucket("state").key("c");
+    abort.upload_id(&ids[2]).send().await.unwrap();
+    let parts = client
+        .list_parts()
+        .bucket("state")
+        .key("c")
+        .upload_id(&ids[2]);
+    assert_eq!(refusal(parts.send().await).1, "NoSuchUpload");
+}

@@ -9,7 +9,7 @@ use super::request::bad;
 use super::{Job, JobRequest, Jobs};
 use crate::SimTime;
 use crate::call::{Call, Subject};
-use crate::config::RepeatedToken;
+use crate::config::{RepeatedToken, UnknownJob};
 use crate::log::sha256_hex;
 use crate::time::calendar;
 use crate::truth::JobState;
@@ -46,7 +46,7 @@ impl Jobs {
             "ListJobs" => self.list(call, moment),
             "DescribeJob" => {
                 let job = self.find(call, id, moment.now)?;
-                Ok(self.describe(&self.jobs[job], moment.epoch))
+                Ok(self.describe(&self.list[job], moment.epoch))
             }
             "UpdateJobStatus" => self.update_status(call, id, moment.now, rng),
             "UpdateJobPriority" => self.update_priority(call, id, moment.now),
@@ -68,7 +68,7 @@ impl Jobs {
         let asked = sha256_hex(&call.body);
         let token = (call.region.clone(), request.token.clone());
         if let Some(twin) = self.by_token.get(&token) {
-            let twin = &self.jobs[*twin];
+            let twin = &self.list[*twin];
             return match self.rules.repeated_token {
                 RepeatedToken::SameJob if twin.asked == asked => Ok(created(&twin.id)),
                 _ => Err(ServiceError::new(
@@ -79,15 +79,19 @@ impl Jobs {
             };
         }
         let job = self.add(&call.region, request, asked, moment.now, rng);
-        Ok(created(&self.jobs[job].id))
+        Ok(created(&self.list[job].id))
     }
 
     /// A job of the call's Region that can be described.
     fn find(&self, call: &Call, id: &str, now: SimTime) -> Result<usize, ServiceError> {
         self.position(id)
-            .filter(|place| self.is_shown(&self.jobs[*place], &call.region, now))
+            .filter(|place| self.is_shown(&self.list[*place], &call.region, now))
             .ok_or_else(|| {
-                ServiceError::new(404, "NotFoundException", "The specified job does not exist")
+                let code = match self.rules.unknown_job {
+                    UnknownJob::NotFoundException => "NotFoundException",
+                    UnknownJob::NoSuchJob => "NoSuchJob",
+                };
+                ServiceError::new(404, code, "No such job")
             })
     }
 
@@ -116,7 +120,7 @@ impl Jobs {
             .ok_or_else(|| invalid("jobStatuses has an unknown status"))?;
         // A token is the place of the oldest job shown so far: newer ones do not shift the pages.
         let below = match call.query.get("nextToken") {
-            None => self.jobs.len(),
+            None => self.list.len(),
             Some(token) => token
                 .strip_prefix("below-")
                 .and_then(|place| place.parse().ok())
@@ -126,7 +130,7 @@ impl Jobs {
                 })?,
         };
         let mut jobs = self
-            .jobs
+            .list
             .iter()
             .enumerate()
             .take(below)
@@ -216,7 +220,7 @@ impl Jobs {
         if reason.is_some_and(|reason| !(1..=256).contains(&reason.chars().count())) {
             return Err(bad("statusUpdateReason must have 1 to 256 characters"));
         }
-        let state = self.jobs[place].state;
+        let state = self.list[place].state;
         let next = match call.query.get("requestedJobStatus").map(String::as_str) {
             Some("Cancelled") if state.can_be_cancelled() => JobState::Cancelling,
             Some("Ready") if state == JobState::Suspended => JobState::Ready,
@@ -226,7 +230,7 @@ impl Jobs {
             }
             _ => return Err(bad("requestedJobStatus must be Cancelled or Ready")),
         };
-        self.jobs[place].reason = reason.cloned();
+        self.list[place].reason = reason.cloned();
         self.enter(place, next, now, rng);
         let mut xml = Writer::new();
         xml.element("UpdateJobStatusResult", |w| {
@@ -253,10 +257,10 @@ impl Jobs {
         let priority = priority
             .filter(|priority| i32::try_from(*priority).is_ok())
             .ok_or_else(|| bad("priority must be between 0 and 2147483647"))?;
-        if self.jobs[place].is_over() {
+        if self.list[place].is_over() {
             return Err(bad("The job is over"));
         }
-        self.jobs[place].priority = priority;
+        self.list[place].priority = priority;
         let mut xml = Writer::new();
         xml.element("UpdateJobPriorityResult", |w| {
             w.text("JobId", id);

@@ -38,7 +38,7 @@ pub(crate) struct Jobs {
     account: String,
     timing: Timing,
     rules: JobRules,
-    jobs: Vec<Job>,
+    list: Vec<Job>,
     by_id: BTreeMap<String, usize>,
     /// Region and token of every job.
     by_token: BTreeMap<(String, String), usize>,
@@ -162,7 +162,7 @@ impl Jobs {
             account: config.account.clone(),
             timing: config.timing.clone(),
             rules: config.jobs.clone(),
-            jobs: Vec::new(),
+            list: Vec::new(),
             by_id: BTreeMap::new(),
             by_token: BTreeMap::new(),
             timers: Vec::new(),
@@ -175,15 +175,15 @@ impl Jobs {
     }
 
     pub(crate) fn get(&self, job: usize) -> &Job {
-        &self.jobs[job]
+        &self.list[job]
     }
 
     pub(crate) fn get_mut(&mut self, job: usize) -> &mut Job {
-        &mut self.jobs[job]
+        &mut self.list[job]
     }
 
     pub(crate) fn all(&self) -> &[Job] {
-        &self.jobs
+        &self.list
     }
 
     pub(crate) fn position(&self, id: &str) -> Option<usize> {
@@ -208,18 +208,18 @@ impl Jobs {
 
     /// Whether a timer is for the state that its job is in.
     pub(crate) fn is_current(&self, timer: Timer) -> bool {
-        self.jobs[timer.job].generation == timer.generation
+        self.list[timer.job].generation == timer.generation
     }
 
     /// Puts a step off until the job's Region is back.
     pub(crate) fn stall(&mut self, job: usize) {
-        self.jobs[job].stalled = true;
+        self.list[job].stalled = true;
     }
 
     /// Plans the stalled steps of Regions that are back.
     pub(crate) fn resume(&mut self, is_up: impl Fn(&str) -> bool, now: SimTime, rng: &mut Rng) {
         let resume = self.timing.replication_resume.clone();
-        for (place, job) in self.jobs.iter_mut().enumerate() {
+        for (place, job) in self.list.iter_mut().enumerate() {
             if job.stalled && is_up(&job.region) {
                 job.stalled = false;
                 self.timers.push(Timer {
@@ -240,14 +240,14 @@ impl Jobs {
         now: SimTime,
         rng: &mut Rng,
     ) -> usize {
-        let place = self.jobs.len();
+        let place = self.list.len();
         let id = self.id_of(place);
         let known_from = now + span(rng, &self.timing.job_unknown);
         let report = Report::new(&request.report, self.rules.report_rows);
         self.by_id.insert(id.clone(), place);
         let token = (region.to_owned(), request.token.clone());
         self.by_token.insert(token, place);
-        self.jobs.push(Job {
+        self.list.push(Job {
             id,
             region: region.to_owned(),
             asked,
@@ -293,7 +293,7 @@ impl Jobs {
 
     /// Moves a job to a state and plans its next step, if time alone brings it.
     pub(crate) fn enter(&mut self, place: usize, state: JobState, now: SimTime, rng: &mut Rng) {
-        let job = &mut self.jobs[place];
+        let job = &mut self.list[place];
         if job.state == JobState::Active {
             job.active_millis += now.since(job.since).as_secs() * 1000;
         }
@@ -342,14 +342,14 @@ impl Jobs {
         self.timers.push(Timer {
             at: now + span(rng, wait),
             job: place,
-            generation: self.jobs[place].generation,
+            generation: self.list[place].generation,
         });
     }
 
     /// Gives a reason for a failure that is to come or has come.
     pub(crate) fn explain(&mut self, place: usize, code: &str, reason: &str) {
         let reason: String = reason.chars().take(256).collect();
-        self.jobs[place].failures.push((code.to_owned(), reason));
+        self.list[place].failures.push((code.to_owned(), reason));
     }
 
     /// Lets jobs run as far as the quota allows, the highest priority first, then the oldest. One
@@ -357,8 +357,8 @@ impl Jobs {
     pub(crate) fn schedule(&mut self, now: SimTime, rng: &mut Rng) {
         loop {
             let running = |state| matches!(state, JobState::Active | JobState::Pausing);
-            let busy = self.jobs.iter().filter(|job| running(job.state)).count();
-            let waiting = self.jobs.iter().enumerate().filter(|(_, job)| {
+            let busy = self.list.iter().filter(|job| running(job.state)).count();
+            let waiting = self.list.iter().enumerate().filter(|(_, job)| {
                 job.state == JobState::Paused
                     || (job.state == JobState::Ready && job.waits_for_room)
             });
@@ -372,10 +372,10 @@ impl Jobs {
                 self.enter(next, JobState::Active, now, rng);
                 continue;
             }
-            if self.jobs.iter().any(|job| job.state == JobState::Pausing) {
+            if self.list.iter().any(|job| job.state == JobState::Pausing) {
                 return;
             }
-            let active = self.jobs.iter().enumerate();
+            let active = self.list.iter().enumerate();
             let lowest = active
                 .filter(|(_, job)| job.state == JobState::Active && job.priority < priority)
                 .min_by_key(|(place, job)| (job.priority, std::cmp::Reverse(*place)));

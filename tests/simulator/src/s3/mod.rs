@@ -85,6 +85,14 @@ impl Bucket {
         self.rules().find(|rule| rule.id == id)
     }
 
+    /// Versions, delete markers included, and their bytes.
+    pub(crate) fn holdings(&self) -> (u64, u64) {
+        let versions = self.keys.values().flat_map(|chain| &chain.versions);
+        versions.fold((0, 0), |(count, bytes), version| {
+            (count + 1, bytes + version.body.len() as u64)
+        })
+    }
+
     /// Adds a rule, or replaces the one with the same id. `number` is for a new lane.
     pub(crate) fn set_rule(&mut self, config: ReplicationRule, number: u32) {
         let same = |old: &Rule| old.config.id == config.id;

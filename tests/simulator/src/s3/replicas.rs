@@ -255,9 +255,8 @@ impl S3 {
         if version.properties.encryption == Encryption::SseS3 {
             return None;
         }
-        match self.key_state(&version.properties.encryption) {
-            Some(_) => return Some("SrcKmsKeyInvalidState"),
-            None => {}
+        if self.key_state(&version.properties.encryption).is_some() {
+            return Some("SrcKmsKeyInvalidState");
         }
         let key = self.replica_key(transfer)?.to_owned();
         match self.key_state(&Encryption::SseKms { key })? {

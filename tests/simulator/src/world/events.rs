@@ -18,11 +18,14 @@ use crate::truth::{Reason, ReplicationFailure, Transfer};
 /// One minute of metrics.
 const MINUTE: Duration = Duration::from_mins(1);
 
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
 /// One step of high-resolution metrics.
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 /// Something due.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
     /// The replicas that are due at this moment reach their destinations, if they can.
     Arrivals(SimTime),
@@ -60,6 +63,7 @@ pub(super) struct Counts {
     failed: u32,
 }
 
+#[derive(Clone, Copy)]
 enum Outcome {
     Arrived,
     Failed,
@@ -376,6 +380,10 @@ impl World {
 
     fn tick(&mut self) {
         self.publish_pending();
+        let day = self.calendar(self.now).as_second() / DAY;
+        if day != self.calendar(self.now - MINUTE).as_second() / DAY {
+            self.publish_storage();
+        }
         self.evaluate_alarms(Resolution::Minute);
         self.plan(self.now + MINUTE, Event::Tick);
     }
@@ -390,6 +398,31 @@ impl World {
         let is_up = |region: &str| is_up(outages, region, Service::CloudWatch, now);
         self.cloudwatch
             .evaluate(pace, &is_up, now, &mut self.dice.alarms);
+    }
+
+    /// Objects and bytes of every bucket, old versions and delete markers included.
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+    pub(super) fn publish_storage(&mut self) {
+        let held: Vec<(String, MetricName, u64)> = self
+            .s3
+            .buckets()
+            .flat_map(|(name, bucket)| {
+                let (objects, bytes) = bucket.holdings();
+                let metric = |metric: &str, kind: &str| {
+                    MetricName::new("AWS/S3", metric)
+                        .dimension("BucketName", name)
+                        .dimension("StorageType", kind)
+                };
+                let region = bucket.region.clone();
+                let number = metric("NumberOfObjects", "AllStorageTypes");
+                let size = metric("BucketSizeBytes", "StandardStorage");
+                [(region.clone(), number, objects), (region, size, bytes)]
+            })
+            .collect();
+        for (region, metric, value) in held {
+            self.cloudwatch
+                .put_metrics(&region, &metric, self.now, (value as f64, 1));
+        }
     }
 
     /// Backlog metrics of the last minute, in the destination's Region as AWS publishes them.

@@ -242,6 +242,17 @@ impl World {
         }
     }
 
+    /// Whether a bucket exists.
+    #[must_use]
+    pub fn has_bucket(&self, bucket: &str) -> bool {
+        self.s3.bucket(bucket).is_some()
+    }
+
+    /// Publishes how much every bucket holds, as `CloudWatch` shows once a day.
+    pub fn publish_storage_metrics(&mut self) {
+        self.publish_storage();
+    }
+
     /// Changes a bucket's versioning.
     ///
     /// # Panics
