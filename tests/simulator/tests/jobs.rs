@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use aws_sdk_s3::types::ServerSideEncryption;
 use aws_sdk_s3control::Client;
@@ -210,7 +211,7 @@ async fn what_a_request_lacks_is_a_bad_request() {
     let job = |token: &str| plain(&control, "e", token);
     let generator = |eligible: bool| generated(&[], eligible);
     let no_bucket = JobReport::builder().enabled(true).build();
-    let cases = [
+    let cases = vec![
         (
             "role",
             job("1").role_arn("arn:aws:iam::111122223333:user/x"),
@@ -637,7 +638,10 @@ async fn more_than_half_of_a_thousand_failures_fail_the_job() {
             }
         });
         sim.sleep(secs(30)).await;
-        let gone: String = (0..bad).map(|n| format!("{HOME},gone{n},1\n")).collect();
+        let gone = (0..bad).fold(String::new(), |mut rows, number| {
+            writeln!(rows, "{HOME},gone{number},1").unwrap();
+            rows
+        });
         let etag = upload(&sim, &(rows(&sim, &names) + &gone)).await;
         let control = s3control(&sim, "redrive", "us-east-1");
         let id = create(&control, &etag, "token").await;
@@ -750,15 +754,15 @@ async fn six_jobs_run_at_once_and_priority_decides_which() {
         sim.sleep(secs(30)).await;
     }
     let states = || sim.with(|w| w.jobs().iter().map(|job| job.state).collect::<Vec<_>>());
-    use JobState::{Active, Complete, Paused, Ready};
-    assert_eq!(states(), [Paused, Active, Active, Ready]);
+    let (paused, active) = (JobState::Paused, JobState::Active);
+    assert_eq!(states(), [paused, active, active, JobState::Ready]);
     let update = control
         .update_job_priority()
         .account_id(ACCOUNT)
         .job_id(&ids[3]);
     update.priority(9).send().await.unwrap();
     sim.sleep(secs(30)).await;
-    assert_eq!(states(), [Paused, Paused, Active, Active]);
+    assert_eq!(states(), [paused, paused, active, active]);
     let list = control
         .list_jobs()
         .account_id(ACCOUNT)
@@ -766,7 +770,7 @@ async fn six_jobs_run_at_once_and_priority_decides_which() {
     let listed = list.job_statuses(JobStatus::Ready).send().await.unwrap();
     assert_eq!(listed.jobs().len(), 2);
     sim.sleep(secs(3600)).await;
-    assert_eq!(states(), [Complete; 4]);
+    assert_eq!(states(), [JobState::Complete; 4]);
     assert_eq!(describe(&control, &ids[3]).await.priority(), 9);
 }
 
