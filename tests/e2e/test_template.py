@@ -292,7 +292,7 @@ WRITES = {
         },
         "s3:DeleteObject": {"STATE/ledger/*"},
         "s3:CreateJob": {"*"},
-        "s3:UpdateJobStatus": {f"arn:aws:s3:*:{world.ACCOUNT}:job/*"},
+        "s3:PutJobTagging": {f"arn:aws:s3:*:{world.ACCOUNT}:job/*"},
         "iam:PassRole": {"BATCH"},
     },
     "BatchRole": {

@@ -8,6 +8,8 @@ from cloud import ACCOUNT
 
 _ROUTES = "/v20180820/mrap/instances/"
 _JOBS = "/v20180820/jobs"
+# What is done to a bucket; all else of S3 is done to objects. A statement that names both resources means these pairs.
+_OF_BUCKETS = {"s3:ListBucket", "s3:ListBucketVersions"}
 
 
 @dataclass(frozen=True, order=True)
@@ -40,6 +42,7 @@ def allowed(iam, role):
         if statement["Effect"] == "Allow"
         for action in _list(statement["Action"])
         for resource in _list(statement["Resource"])
+        if not resource.startswith("arn:aws:s3:::") or ("/" in resource) != (action in _OF_BUCKETS)
     }
 
 

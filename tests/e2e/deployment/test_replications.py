@@ -181,21 +181,25 @@ def test_a_sweep_is_priced_first_and_finds_what_never_was_replicated(plane, stac
 
 @only_enforced
 def test_a_hold_stops_jobs(plane, stack, failures, batch, told):
-    """The commands of the outputs, each as it stands there."""
-    home, away = plane.regions[:2]
-    with batch.refused(home, away, "DstKmsKeyNotFound"):
-        batch.write(home, "held")
-        group = fail(batch, failures, home, 1)
-        told("replication-failing", group=group)
+    """The commands of the outputs, each as it stands there; the jobs of several Regions run side by side."""
+    home, second, third = plane.regions
+    groups = {}
+    for source, destination in ((second, third), (third, home)):
+        with batch.refused(source, destination, "DstKmsKeyNotFound"):
+            batch.write(source, "held")
+            groups[source] = fail(batch, failures, source, 1)
+            told("replication-failing", group=groups[source])
     before = len(batch.jobs)
     assert stack.run_output("RedriveHoldCommand")["outcome"] == "held"
-    assert stack.run_output("RetryCommand", GROUP=group)["outcome"] == "blocked"
+    assert stack.run_output("RetryCommand", GROUP=groups[second])["outcome"] == "blocked"
     stack.redrive("tick")
     assert len(batch.jobs) == before
     assert stack.run_output("RedriveReleaseCommand")["outcome"] == "released"
-    assert stack.run_output("RetryCommand", GROUP=group)["outcome"] == "retrying"
-    told("redriven", group=group)
-    assert len(batch.jobs) > before
+    for group in groups.values():
+        assert stack.run_output("RetryCommand", GROUP=group)["outcome"] == "retrying"
+    for group in groups.values():
+        told("redriven", group=group)
+    assert len(batch.jobs) == before + 2
 
 
 def fail(batch, failures, region, number):
