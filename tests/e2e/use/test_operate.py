@@ -49,7 +49,7 @@ def test_dead_letters_by_the_page(cloud, operator, tmp_path):
     record = {"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": {"command": "tick"}}
     sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(record))
 
-    [received] = [block for block in page.blocks(OPERATE, "sh") if "receive-message" in block]
+    [received] = [block for block in page.blocks(OPERATE, "sh") if "FailoverDeadLetterQueueUrl" in block]
     [message] = json.loads(shell.run(received))["Messages"]
     (tmp_path / "event.json").write_text(json.dumps(json.loads(message["Body"])["requestPayload"]))
     again = shell.paste("file://event.json", **{"<handle>": message["ReceiptHandle"]})
