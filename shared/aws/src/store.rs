@@ -126,7 +126,11 @@ impl Store {
         }
         match self.ever_existed(key).await {
             Ok(false) => Ok(Loaded::FirstStart),
-            Ok(true) => Ok(Loaded::Deleted),
+            // Unless somebody wrote the first one between the two looks.
+            Ok(true) => Ok(match self.load_optional(key).await? {
+                Some((document, etag)) => Loaded::Found { document, etag },
+                None => Loaded::Deleted,
+            }),
             Err(failure) => Err(failed(key, failure)),
         }
     }
