@@ -104,6 +104,14 @@ ONLY_MINISTACK = {
     "ListObjectVersions Versions[].Owner.DisplayName",
     "ListObjectVersions DeleteMarkers[].Owner.ID",
     "ListObjectVersions DeleteMarkers[].Owner.DisplayName",
+    *(
+        f"{place}{who}.{what}"
+        for place in ("ListMultipartUploads Uploads[].", "ListParts ")
+        for who in ("Owner", "Initiator")
+        for what in ("ID", "DisplayName")
+    ),
+    # The checksum that each part was sent with; nothing here reads it.
+    "ListParts Parts[].ChecksumCRC32",
     # Documented for directory buckets only.
     "HeadBucket BucketArn",
     # Empty descriptions, where none was given; reason data of an earlier state.
