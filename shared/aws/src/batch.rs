@@ -329,8 +329,10 @@ fn facts(job: &JobDescriptor) -> JobFacts {
     }
 }
 
-/// Whether a failure may pass by itself, or leaves open whether the job was created.
-fn is_passing(failure: &Failure) -> bool {
+/// Whether a failure may pass by itself, or leaves open whether a request was carried out:
+/// throttling is a 400 that only its code tells.
+#[must_use]
+pub fn is_passing(failure: &Failure) -> bool {
     failure.is_ambiguous()
         || matches!(failure.status(), Some(408 | 429))
         || matches!(

@@ -1,7 +1,8 @@
 //! Creating a job at S3 and asking how it stands.
 
 use jiff::SignedDuration;
-use sentinel_aws::batch::{Created, NewJob, Work as What};
+use sentinel_aws::batch::{Created, NewJob, Work as What, is_passing};
+use sentinel_aws::failure::Failure;
 use sentinel_core::redrive::job::{
     Creation, EndStatus, Ended, Job, JobKind, Phase, Polled, Progress, Token,
 };
@@ -40,9 +41,10 @@ pub async fn create(work: &Work<'_>, job: &Job) -> Result<Creation, WorkError> {
     let description = description(work, job, token);
     let jobs = work.jobs();
     if *tried {
-        let found = jobs.find(region, &description).await;
-        if let Some(id) = found.map_err(WorkError::Jobs)? {
-            return Ok(Creation::Created(id));
+        match jobs.find(region, &description).await {
+            Ok(Some(id)) => return Ok(Creation::Created(id)),
+            Ok(None) => {}
+            Err(failure) => return later(failure),
         }
     }
     let alias = work.settings().mrap.alias();
@@ -60,20 +62,26 @@ pub async fn create(work: &Work<'_>, job: &Job) -> Result<Creation, WorkError> {
         Created::Job(id) => Creation::Created(id),
         Created::Later(failure) => Creation::Throttled(failure.to_string()),
         Created::Refused(failure) => Creation::Refused(failure.to_string()),
-        Created::TokenUsed => {
-            let found = jobs.find(region, &description).await;
-            match found.map_err(WorkError::Jobs)? {
-                Some(id) => Creation::Created(id),
-                None => Creation::Throttled(
-                    "S3 says that there is a job with this token, but does not list it yet"
-                        .to_owned(),
-                ),
-            }
-        }
+        Created::TokenUsed => match jobs.find(region, &description).await {
+            Ok(Some(id)) => Creation::Created(id),
+            Ok(None) => Creation::Throttled(
+                "S3 says that there is a job with this token, but does not list it yet".to_owned(),
+            ),
+            Err(failure) => return later(failure),
+        },
     })
 }
 
-/// Asks how the job stands.
+/// What a failed look for the job comes to: if it may pass, the next time looks again.
+fn later(failure: Failure) -> Result<Creation, WorkError> {
+    if is_passing(&failure) {
+        Ok(Creation::Throttled(failure.to_string()))
+    } else {
+        Err(WorkError::Jobs(failure))
+    }
+}
+
+/// Asks how the job stands. Where S3 has no time for an answer it counts as open.
 ///
 /// # Errors
 /// [`WorkError`].
@@ -81,9 +89,12 @@ pub async fn poll(work: &Work<'_>, job: &Job) -> Result<Polled, WorkError> {
     let Phase::Poll { id, created_at, .. } = &job.phase else {
         return Err(WorkError::Phase("poll"));
     };
-    let facts = work.jobs().describe(work.region(job)?, id).await;
+    let facts = match work.jobs().describe(work.region(job)?, id).await {
+        Err(failure) if is_passing(&failure) => return Ok(Polled::Open(Progress::default())),
+        facts => facts.map_err(WorkError::Jobs)?,
+    };
     let now = work.edge().now();
-    let Some(facts) = facts.map_err(WorkError::Jobs)? else {
+    let Some(facts) = facts else {
         if now.duration_since(*created_at) < PATIENCE {
             return Ok(Polled::Open(Progress::default()));
         }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use futures_util::future::try_join;
-use sentinel_aws::objects::{UploadError, UploadId, Uploads};
+use sentinel_aws::objects::{UploadError, UploadId};
 use sentinel_core::ledger::{How, Identity, Millis, OpenName, Row, Rows, SettledName, rows_key};
 use sentinel_core::names::BucketName;
 use sentinel_core::redrive::job::{
@@ -96,7 +96,6 @@ struct Gathering<'a> {
     settled: Feed,
     dropped_before: (u64, u64),
     missing_before: u32,
-    uploads: Uploads,
     key: String,
     csv: Vec<u8>,
     rows: RowsBody,
@@ -134,7 +133,6 @@ impl<'a> Gathering<'a> {
             settled,
             dropped_before: (cursor.gathered.dropped, cursor.gathered.duplicates),
             missing_before: cursor.gathered.missing,
-            uploads: work.uploads(job)?,
             key: format!("{}/manifest.csv", work.work_prefix(job)),
             csv: Vec::new(),
             rows: RowsBody::new(&job.groups)?,
@@ -317,10 +315,11 @@ impl<'a> Gathering<'a> {
         let is_part = self.csv.len() >= PART_BYTES
             || (is_last && !self.csv.is_empty() && self.cursor.upload.is_some());
         if is_part {
+            let uploads = self.work.uploads(self.job)?;
             let mut upload = match self.cursor.upload.take() {
                 Some(upload) => upload,
                 None => UploadCursor {
-                    id: self.uploads.begin(&self.key).await?.0,
+                    id: uploads.begin(&self.key).await?.0,
                     ..UploadCursor::default()
                 },
             };
@@ -329,7 +328,7 @@ impl<'a> Gathering<'a> {
             let number = u32::try_from(upload.parts.len() + 1).unwrap_or(u32::MAX);
             let id = UploadId(upload.id.clone());
             let part = async {
-                let part = self.uploads.part(&self.key, &id, number, csv).await;
+                let part = uploads.part(&self.key, &id, number, csv).await;
                 part.map_err(WorkError::from)
             };
             let ((), etag) = try_join(rows, part).await?;
@@ -380,20 +379,22 @@ impl<'a> Gathering<'a> {
         gathered.rows.resize(self.job.groups.len(), 0);
         gathered.handed_over.resize(self.job.groups.len(), 0);
         if self.cursor.objects > 0 {
+            // Only here: rows of a bucket that is no member any more can still be settled.
+            let uploads = self.work.uploads(self.job)?;
             let etag = match &self.cursor.upload {
                 None => {
                     let csv = std::mem::take(&mut self.csv);
-                    self.uploads.put(&self.key, csv).await?
+                    uploads.put(&self.key, csv).await?
                 }
                 Some(upload) => {
                     let id = UploadId(upload.id.clone());
-                    self.uploads
+                    uploads
                         .complete(&self.key, &id, &upload.parts, upload.bytes)
                         .await?
                 }
             };
             gathered.manifest = Some(Manifest {
-                bucket: self.uploads.bucket().clone(),
+                bucket: uploads.bucket().clone(),
                 key: self.key.clone(),
                 etag,
                 objects: self.cursor.objects,
