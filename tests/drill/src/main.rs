@@ -50,6 +50,9 @@ struct Arguments {
     /// Imports are cut to so many objects.
     #[arg(long, hide = true)]
     import_at_most: Option<u64>,
+    /// Nothing but what fails to be copied: no clients, no probes, no `failover`.
+    #[arg(long, hide = true)]
+    copies_only: bool,
     /// Virtual minutes that the run takes.
     #[arg(long, hide = true)]
     minutes: Option<u64>,
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
             .pace
             .map(|pace| Duration::from_millis(pace.max(1))),
         import_at_most: arguments.import_at_most,
+        copies_only: arguments.copies_only,
         length: arguments.minutes.map(Duration::from_mins),
         ..Options::default()
     };

@@ -16,7 +16,7 @@ use crate::scenario::{Action, Stage, Step};
 use crate::{ALIAS, CONTROL_REGION, alarm_name};
 
 /// An import is written in so many portions.
-const PORTIONS: u64 = 100;
+const PORTIONS: u32 = 100;
 
 /// What the director has to hand.
 #[derive(Debug, Clone)]
@@ -134,11 +134,11 @@ impl Director {
         let objects = self.import_at_most.unwrap_or(u64::MAX).min(objects);
         let (director, bucket) = (self.clone(), bucket.to_owned());
         tokio::task::spawn_local(async move {
+            let up_to = |portion: u32| objects * u64::from(portion) / u64::from(PORTIONS);
             for portion in 0..PORTIONS {
-                let from = objects * portion / PORTIONS;
-                let count = objects * (portion + 1) / PORTIONS - from;
+                let count = up_to(portion + 1) - up_to(portion);
                 director.imports.write(&director.sim, &bucket, count);
-                director.sim.sleep(over / PORTIONS as u32).await;
+                director.sim.sleep(over / PORTIONS).await;
             }
         });
     }

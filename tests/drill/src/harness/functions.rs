@@ -32,6 +32,14 @@ pub(super) enum Process {
     Redrive(Arc<redrive::Deps>),
 }
 
+/// The time-out of a function.
+pub(super) fn timeout_of(function: Function) -> Duration {
+    match function {
+        Function::Failover | Function::ReplicationEvents => Duration::from_mins(1),
+        Function::Redrive => Duration::from_mins(5),
+    }
+}
+
 impl Deployed {
     pub(super) fn function(&self) -> Function {
         match self {
@@ -43,10 +51,7 @@ impl Deployed {
 
     /// How long an invocation may take, as the template sets it.
     pub(super) fn timeout(&self) -> Duration {
-        match self.function() {
-            Function::Failover | Function::ReplicationEvents => Duration::from_mins(1),
-            Function::Redrive => Duration::from_mins(5),
-        }
+        timeout_of(self.function())
     }
 
     /// How long Lambda waits before each retry of an asynchronous invocation that failed.

@@ -14,8 +14,14 @@ use super::sdk;
 use super::spectator::{Kind, Spectator};
 use crate::history::{Cause, Ending, Function, Invocation, Line};
 
-/// An invocation that dies by chance does so at one of this many first requests.
-const DEADLY: u64 = 12;
+/// An invocation that dies by chance does so at one of this many first requests: about as many as
+/// it sends.
+fn deadly(function: Function) -> u64 {
+    match function {
+        Function::ReplicationEvents => 2,
+        Function::Failover | Function::Redrive => 12,
+    }
+}
 
 /// Where an invocation dies: its `request`-th request is the last one of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +42,7 @@ struct Inner {
     deployed: Deployed,
     spectator: Spectator,
     crash: Option<Crash>,
-    /// Probability that an invocation dies at one of its first [`DEADLY`] requests.
+    /// Probability that an invocation dies at one of its first requests.
     deaths: f64,
     shared: Mutex<Shared>,
 }
@@ -202,8 +208,9 @@ impl Lambda {
         if self.0.deaths <= 0.0 {
             return None;
         }
+        let function = self.0.deployed.function();
         let dice = &mut self.0.shared.lock().unwrap().dice;
-        (dice.f64() < self.0.deaths).then(|| dice.u64(1..=DEADLY))
+        (dice.f64() < self.0.deaths).then(|| dice.u64(1..=deadly(function)))
     }
 
     /// A free environment, else a new one after a cold start.

@@ -19,15 +19,13 @@ const VISIBILITY: Duration = Duration::from_secs(380);
 const WINDOW: Duration = Duration::from_secs(20);
 const BATCH: usize = 10_000;
 const RECEIVES: u32 = 5;
+const AT_ONCE: usize = 5;
 
 /// Most that one invocation gets, in bytes of JSON: Lambda's limit of a synchronous payload.
 const PAYLOAD: usize = 6 * 1024 * 1024;
 
 /// What the fields of a record take besides its body.
 const ENVELOPE: usize = 640;
-
-/// Batches in work at once: Lambda begins with five pollers.
-const AT_ONCE: usize = 5;
 
 /// How often an idle poller looks.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -256,6 +254,42 @@ fn size(body: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::functions::timeout_of;
+    use crate::history::Function;
+
+    /// The number that follows a name, first in the part of the template from `section` on.
+    fn number(section: &str, name: &str) -> u64 {
+        let template = include_str!("../../../../template.yaml");
+        let (_, section) = template.split_once(section).unwrap();
+        let (_, value) = section.split_once(&format!(" {name}: ")).unwrap();
+        let digits = value.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+        digits.parse().unwrap()
+    }
+
+    #[test]
+    fn the_queue_is_the_templates() {
+        let queue = "\n  ReplicationEventsQueue:\n";
+        assert_eq!(number(queue, "VisibilityTimeout"), VISIBILITY.as_secs());
+        assert_eq!(number(queue, "maxReceiveCount"), u64::from(RECEIVES));
+        let function = "\n  ReplicationEventsFunction:\n";
+        assert_eq!(number(function, "BatchSize"), BATCH as u64);
+        let window = number(function, "MaximumBatchingWindowInSeconds");
+        assert_eq!(window, WINDOW.as_secs());
+        assert_eq!(number(function, "MaximumConcurrency"), AT_ONCE as u64);
+        let redrive = "\n  RedriveFunction:\n";
+        for (section, function) in [
+            (function, Function::ReplicationEvents),
+            (redrive, Function::Redrive),
+        ] {
+            let timeout = number(section, "Timeout");
+            assert_eq!(
+                timeout,
+                timeout_of(function).as_secs(),
+                "{}",
+                function.name()
+            );
+        }
+    }
 
     #[test]
     fn a_batch_is_never_larger_than_a_payload_may_be() {

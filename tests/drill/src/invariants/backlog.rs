@@ -19,7 +19,8 @@ const TOLD: usize = 10;
 ///
 /// - The destination holds it, or the source no longer does: good.
 /// - The ledger settled it: with `replicated` or `already` only if the destination really got it,
-///   with `gone` only if the source really lost it.
+///   with `gone` only if the source really lost it, with `hard-deleted` only if somebody deleted
+///   it in the destination.
 /// - It was given to a person, or given up by one: a page must have named the group.
 /// - It waits in the ledger: good only if S3 would refuse it at this very moment, so that a person
 ///   is needed, and a page named its group.
@@ -37,52 +38,60 @@ pub fn failed_replication_is_not_forgotten(history: &History) -> Vec<Violation> 
 }
 
 fn forgotten(history: &History) -> Vec<Violation> {
-    let backlog = &history.backlog;
-    let index = backlog.index();
+    let index = history.backlog.index();
     let paged = paged(history);
-    let acknowledged = backlog.copies.iter().filter(|copy| copy.acknowledged);
+    let acknowledged = history.backlog.copies.iter();
+    let acknowledged = acknowledged.filter(|copy| copy.acknowledged);
     let problems = acknowledged.filter_map(|copy| {
-        let pair = (copy.source.to_string(), copy.destination.to_string());
-        let problem = match index.fate(copy) {
-            Fate::Arrived | Fate::Gone => return None,
-            Fate::Settled(How::Replicated | How::Already)
-                if history.deleted.contains(&(
-                    copy.destination.to_string(),
-                    copy.key.clone(),
-                    copy.version.clone(),
-                )) =>
-            {
-                return None;
-            }
-            Fate::Settled(how @ (How::Replicated | How::Already)) => {
-                format!("is settled as {how}, but is not there")
-            }
-            Fate::Settled(How::Gone) => "is settled as gone, but is still in the source".to_owned(),
-            Fate::Settled(_) => return None,
-            Fate::Abandoned if paged.is_empty() => "was given up, and nobody was told".to_owned(),
-            Fate::Abandoned => return None,
-            Fate::Open(row) if !paged.contains(&row.group.id()) => {
-                "waits in the ledger, and nobody was told".to_owned()
-            }
-            Fate::Open(_) if backlog.refusals.contains_key(&pair) => return None,
-            Fate::Open(_) if unsettled(history, copy) => return None,
-            Fate::Open(row) => format!(
-                "waits in the ledger after {} attempts, although S3 would take it",
-                row.attempts
-            ),
-            Fate::Unknown if unsettled(history, copy) => return None,
-            Fate::Unknown => "is nowhere in the ledger".to_owned(),
-        };
-        Some((copy, problem))
-    });
-    let told = problems.take(TOLD).map(|(copy, problem)| {
+        let problem = problem(history, &paged, copy, index.fate(copy))?;
         let text = format!(
             "{} was acknowledged, its replication to {} failed ({}), and it {problem}",
             copy.key, copy.destination, copy.reason
         );
-        Violation::new("4", copy.last, text)
+        Some(Violation::new("4", copy.last, text))
     });
-    told.collect()
+    problems.take(TOLD).collect()
+}
+
+/// What is wrong with a failed copy's end, if anything is.
+fn problem(
+    history: &History,
+    paged: &BTreeSet<GroupId>,
+    copy: &FailedCopy,
+    fate: Fate<'_>,
+) -> Option<String> {
+    let pair = (copy.source.to_string(), copy.destination.to_string());
+    let refused = || history.backlog.refusals.contains_key(&pair);
+    let deleted_there = || {
+        let version = (copy.key.clone(), copy.version.clone());
+        let there = (copy.destination.to_string(), version.0, version.1);
+        history.deleted.contains(&there)
+    };
+    match fate {
+        // Ineligible is what S3 says, and the world's to know; the other two are no settled ends.
+        Fate::Arrived
+        | Fate::Gone
+        | Fate::Settled(How::Ineligible | How::HandedOver | How::Abandoned) => None,
+        Fate::Settled(how @ (How::Replicated | How::Already)) => {
+            (!deleted_there()).then(|| format!("is settled as {how}, but is not there"))
+        }
+        Fate::Settled(How::HardDeleted) => (!deleted_there())
+            .then(|| "is settled as deleted there, but nobody deleted it".to_owned()),
+        Fate::Settled(How::Gone) => {
+            Some("is settled as gone, but is still in the source".to_owned())
+        }
+        Fate::Abandoned => paged
+            .is_empty()
+            .then(|| "was given up, and nobody was told".to_owned()),
+        Fate::Open(row) if !paged.contains(&row.group.id()) => {
+            Some("waits in the ledger, and nobody was told".to_owned())
+        }
+        Fate::Open(row) => (!refused() && !unsettled(history, copy)).then(|| {
+            let attempts = row.attempts;
+            format!("waits in the ledger after {attempts} attempts, although S3 would take it")
+        }),
+        Fate::Unknown => (!unsettled(history, copy)).then(|| "is nowhere in the ledger".to_owned()),
+    }
 }
 
 /// Whether it failed so shortly before the end that nothing had to have come of it yet.
@@ -172,7 +181,7 @@ mod tests {
             (How::Replicated, 1),
             (How::Already, 1),
             (How::Gone, 1),
-            (How::HardDeleted, 0),
+            (How::HardDeleted, 1),
             (How::Ineligible, 0),
         ] {
             let mut story = Story::new();
@@ -180,6 +189,17 @@ mod tests {
             story.settles("data/a", how);
             assert_eq!(texts(&story).len(), expected, "{how}");
         }
+    }
+
+    #[test]
+    fn what_was_deleted_in_the_destination_may_be_settled_so() {
+        let mut story = Story::new();
+        story.fails(10, "data/a");
+        story.settles("data/a", How::HardDeleted);
+        let there = ["app-euw1", "data/a", "v"].map(str::to_owned);
+        let [bucket, key, version] = there;
+        story.history.deleted.insert((bucket, key, version));
+        assert!(texts(&story).is_empty());
     }
 
     #[test]

@@ -42,6 +42,14 @@ impl Refusal {
     }
 }
 
+/// A few clients' requests: what is rehearsed here comes with imports.
+fn quiet() -> Stage {
+    Stage {
+        pace: Some(Duration::from_secs(5)),
+        ..Stage::default()
+    }
+}
+
 impl Stage {
     fn refused(self, refusal: &Refusal, lost: &str, found: &str) -> Self {
         self.step(refusal.from, lost, refusal.action(true)).step(
@@ -61,7 +69,7 @@ impl Stage {
         self.step(at, story, action)
     }
 
-    fn redrive(mut self, name: &str, value: impl ToString) -> Self {
+    fn redrive(mut self, name: &str, value: u64) -> Self {
         self.redrive.insert(name.to_owned(), value.to_string());
         self
     }
@@ -153,7 +161,7 @@ pub(super) const REPLICATION_PERMISSION_LOSS: Scenario = Scenario {
         };
         Stage {
             length: LONG,
-            ..Stage::default()
+            ..quiet()
         }
         .mark("mended", refusal.until)
         .refused(
@@ -194,7 +202,7 @@ pub(super) const KMS_KEY_DISABLED: Scenario = Scenario {
                 (USE1.to_owned(), key(HOME)),
                 (EUW1.to_owned(), key(DUBLIN)),
             ]),
-            ..Stage::default()
+            ..quiet()
         }
         .import(from + minutes(5), USE1, 1500, minutes(10))
         .step(from, "the key of app-euw1 is disabled", turn(false))
@@ -224,7 +232,7 @@ pub(super) const DESTINATION_UNVERSIONED: Scenario = Scenario {
         };
         Stage {
             length: Duration::from_hours(4),
-            ..Stage::default()
+            ..quiet()
         }
         .import(from + minutes(1), USE1, 1200, minutes(15))
         .mark("mended at the latest", from + after + minutes(10))
@@ -284,7 +292,7 @@ pub(super) const THREE_MEMBERS_ONE_BROKEN: Scenario = Scenario {
                 .map(|(label, region)| (label.to_owned(), region.to_owned()))
                 .into(),
             length: LONG,
-            ..Stage::default().with_tokyo()
+            ..quiet().with_tokyo()
         }
         .import(from + minutes(5), USE1, 1500, minutes(10))
         .import(from + minutes(7), EUW1, 1500, minutes(20))
@@ -330,7 +338,7 @@ pub(super) const OBJECTS_DELETED_MEANWHILE: Scenario = Scenario {
         let middle = refusal.from + minutes(dice.u64(15..45));
         Stage {
             length: LONG,
-            ..Stage::default().with_tokyo()
+            ..quiet().with_tokyo()
         }
         .import(refusal.from + minutes(2), USE1, 900, minutes(10))
         .refused(
@@ -381,7 +389,7 @@ pub(super) const JOB_FAILS_HALF: Scenario = Scenario {
                 job_tasks_per_second: 10,
                 ..Timing::default()
             },
-            ..Stage::default()
+            ..quiet()
         }
         .redrive("REDRIVE_SAMPLE_MAX_SECONDS", 1800)
         .import(refusal.from + minutes(5), USE1, 3000, minutes(10))
@@ -432,8 +440,7 @@ pub(super) const EVENT_STORM: Scenario = Scenario {
         };
         Stage {
             length: Duration::from_hours(4),
-            pace: Some(Duration::from_secs(10)),
-            ..Stage::default()
+            ..quiet()
         }
         .import(refusal.from + minutes(1), USE1, 1_000_000, minutes(20))
         .refused(
@@ -477,7 +484,7 @@ pub(super) const DUPLICATE_EVENTS: Scenario = Scenario {
                 ..Timing::default()
             },
             repeats: 0.25,
-            ..Stage::default()
+            ..quiet()
         }
         .import(refusal.from + minutes(1), USE1, 1200, minutes(10))
         .refused(
@@ -524,7 +531,7 @@ pub(super) const REDRIVE_CRASH: Scenario = Scenario {
         Stage {
             length: LONG,
             deaths: 0.6,
-            ..Stage::default()
+            ..quiet()
         }
         .import(refusal.from + minutes(1), USE1, 600, minutes(10))
         .refused(
