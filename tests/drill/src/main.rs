@@ -25,6 +25,7 @@ use drill::{invariants, narration, numbers, report, scenarios};
 /// objects are nowhere in the end.
 #[derive(Debug, Parser)]
 #[command(name = "cargo drill", version)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Arguments {
     /// What to rehearse; `--list` tells.
     #[arg(long, value_name = "NAME", default_value = scenarios::DEFAULT, value_parser = find)]
