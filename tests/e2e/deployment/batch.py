@@ -90,8 +90,8 @@ class BatchOperations:
 
     def _is_wanted(self, request):
         """A function's request about jobs, manifests, reports or versions; canaries stay where they are."""
-        if request.service != "s3" or not request.access_key.startswith("ASIA"):
-            return False
+        if request.service != "s3" or "aws-sdk-rust" not in request.headers.get("user-agent", ""):
+            return False  # of the tests, or of the commands that they run
         if request.path.startswith(_JOBS) or request.bucket in self._work_buckets:
             return True
         return request.bucket in self._members and "versionId" in request.query
