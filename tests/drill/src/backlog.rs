@@ -140,8 +140,8 @@ impl Default for Limits {
     }
 }
 
-/// Source, version and destination of what was settled; a sweep's destination is `*`.
-pub type SettledKey = (Arc<str>, Identity, Arc<str>);
+/// Version, source and destination of what was settled; a sweep's destination is `*`.
+pub type SettledKey = (Identity, Arc<str>, Arc<str>);
 
 /// Settled versions: when they last were, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -176,7 +176,7 @@ impl SettledVersions {
         let identity = Identity::of(key, version);
         let source: Arc<str> = source.into();
         let of = |destination: &str| {
-            let key = (source.clone(), identity, destination.into());
+            let key = (identity, source.clone(), destination.into());
             self.0.get(&key).copied()
         };
         of(destination).max(of("*"))

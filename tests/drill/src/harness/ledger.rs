@@ -147,7 +147,7 @@ fn settled(world: &World) -> SettledVersions {
                 (Arc::from(header.source.as_str()), destinations.collect())
             });
             let destination = &destinations[usize::from(row.destination)];
-            let version = (source.clone(), row.identity, destination.clone());
+            let version = (row.identity, source.clone(), destination.clone());
             settled.insert(version, moment(epoch, row.settled_at), row.how);
         }
         reader.finish().expect("a whole file");

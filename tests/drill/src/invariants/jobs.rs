@@ -13,8 +13,9 @@ const TOLD: usize = 10;
 
 /// Jobs are few, cheap, and about nothing but failed versions:
 ///
-/// - A version is in a job only if S3 had given up copying it before the job was created. What is
-///   bound for a Region that is down stays pending, S3 resumes it by itself: no job is for that.
+/// - A version is in a job only if S3 had given up copying it before the job was created, and there
+///   is no job before S3 gave up anything. What is bound for a Region that is down stays pending,
+///   S3 resumes it by itself: no job is for that.
 /// - A version is in one open job at a time.
 /// - No more jobs are open at once than the settings allow.
 /// - All jobs of a rolling day cost no more than the budget, until an operator asks for one.
@@ -23,6 +24,7 @@ const TOLD: usize = 10;
 #[must_use]
 pub fn sparing(history: &History) -> Vec<Violation> {
     let mut violations = unfailed(history);
+    violations.extend(baseless(history));
     violations.extend(doubly_open(history));
     violations.extend(crowded(history));
     violations.extend(expensive(history));
@@ -55,6 +57,22 @@ fn unfailed(history: &History) -> Vec<Violation> {
         })
     });
     wrong.take(TOLD).collect()
+}
+
+fn baseless(history: &History) -> Vec<Violation> {
+    let backlog = &history.backlog;
+    let first = backlog.copies.iter().map(|copy| copy.first).min();
+    let swept = asked(history, &["sweep"]);
+    let reason = [first, swept].into_iter().flatten().min();
+    let jobs = backlog.jobs.iter();
+    let early = jobs.filter(|job| reason.is_none_or(|reason| job.created < reason));
+    early
+        .take(TOLD)
+        .map(|job| {
+            let text = format!("job {} was created before anything had failed", job.id);
+            Violation::new("jobs", job.created, text)
+        })
+        .collect()
 }
 
 /// Whether two jobs are open at the same time; `first` was created first.
@@ -140,17 +158,29 @@ mod tests {
     #[test]
     fn a_job_about_what_had_not_failed_is_a_violation() {
         let mut story = Story::new();
+        story.fails(10, "data/b");
         story.job(100, 60, &["data/a"]);
         assert_eq!(texts(&story).len(), 1, "it never failed");
+        story.history.backlog.copies.clear();
         story.fails(110, "data/a");
-        assert_eq!(texts(&story).len(), 1, "it failed later");
+        assert_eq!(texts(&story).len(), 2, "it failed later");
         story.copy().first = SimTime::from_secs(99);
+        assert!(texts(&story).is_empty());
+    }
+
+    #[test]
+    fn a_job_before_anything_failed_is_a_violation_even_if_it_is_empty() {
+        let mut story = Story::new();
+        story.job(100, 60, &[]);
+        assert_eq!(texts(&story).len(), 1);
+        story.fails(90, "data/a");
         assert!(texts(&story).is_empty());
     }
 
     #[test]
     fn an_operators_sweep_may_take_what_never_failed() {
         let mut story = Story::new();
+        story.fails(10, "data/b");
         story.job(100, 60, &["data/a"]);
         story.history.backlog.jobs[0].generated = true;
         assert_eq!(texts(&story).len(), 1);
@@ -173,6 +203,7 @@ mod tests {
     fn more_open_jobs_than_allowed_are_a_violation() {
         let mut story = Story::new();
         story.history.backlog.limits.jobs = 2;
+        story.fails(10, "data/b");
         story.job(100, 60, &[]);
         story.job(110, 60, &[]);
         story.job(160, 60, &[]);
@@ -185,6 +216,7 @@ mod tests {
     fn more_than_the_budget_is_a_violation_unless_a_person_wants_it() {
         let mut story = Story::new();
         story.history.backlog.limits.daily_dollars = 1.0;
+        story.fails(10, "data/b");
         for number in 0..4 {
             story.job(100 + 100 * number, 60, &[]);
         }

@@ -367,7 +367,7 @@ impl Story {
 
     /// The ledger says how a version was settled.
     pub(crate) fn settles(&mut self, key: &str, how: How) {
-        let version = ("app-use1".into(), Identity::of(key, "v"), "app-euw1".into());
+        let version = (Identity::of(key, "v"), "app-use1".into(), "app-euw1".into());
         let settled = &mut self.history.backlog.settled;
         settled.insert(version, SimTime::from_secs(1000), how);
     }
