@@ -133,9 +133,9 @@ fn unwritable(arguments: &Arguments, error: &std::io::Error) -> ExitCode {
 fn list() {
     for scenario in &scenarios::ALL {
         let mut lines = scenario.story.lines();
-        anstream::println!("{:<22}{}", scenario.name, lines.next().unwrap_or_default());
+        anstream::println!("{:<30}{}", scenario.name, lines.next().unwrap_or_default());
         for line in lines {
-            anstream::println!("{:<22}{line}", "");
+            anstream::println!("{:<30}{line}", "");
         }
     }
 }
