@@ -9,12 +9,15 @@
 )]
 
 mod announce;
+mod arrival;
+mod batch;
 mod cloudwatch;
 mod control;
 mod endpoints;
 mod failure;
 mod lag;
 mod ledger;
+mod objects;
 mod probe;
 mod sockets;
 mod store;
