@@ -178,8 +178,10 @@ fn names_are_read_back() {
         group: group().id(),
         job: settled.job.clone(),
         part: 100_000,
+        rows: 12,
+        hash: "7c3bb1a38d392e7e".parse().unwrap(),
     };
-    let key = "ledger/handed-over/c003dd0a17ae36b6/20261120t165903-app-use1-r7-100000.jsonl";
+    let key = "ledger/handed-over/c003dd0a17ae36b6/20261120t165903-app-use1-r7-100000-12-7c3bb1a38d392e7e.jsonl";
     assert_eq!(handed_over.key(), key);
     assert_eq!(key.parse::<HandedOverName>().unwrap(), handed_over);
     assert!(key.starts_with(&HandedOverName::prefix(group().id())));
@@ -231,9 +233,11 @@ fn other_names_are_refused() {
         assert!(key.parse::<SettledName>().is_err(), "{key}");
     }
     for key in [
-        "ledger/handed-over/c003dd0a17ae36b6/00003.jsonl",
-        "ledger/handed-over/c003dd0a17ae36b6/-00003.jsonl",
-        "ledger/handed-over/group/job-00003.jsonl",
+        "ledger/handed-over/c003dd0a17ae36b6/00003-1-7c3bb1a38d392e7e.jsonl",
+        "ledger/handed-over/c003dd0a17ae36b6/-00003-1-7c3bb1a38d392e7e.jsonl",
+        "ledger/handed-over/c003dd0a17ae36b6/job-00003-01-7c3bb1a38d392e7e.jsonl",
+        "ledger/handed-over/c003dd0a17ae36b6/job-00003.jsonl",
+        "ledger/handed-over/group/job-00003-1-7c3bb1a38d392e7e.jsonl",
     ] {
         assert!(key.parse::<HandedOverName>().is_err(), "{key}");
     }

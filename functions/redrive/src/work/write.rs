@@ -166,14 +166,17 @@ impl Findings {
             let Some(group) = job.groups.get(usize::from(place)) else {
                 continue;
             };
-            // The format of open files, under a name of its own.
+            // The format of open files, under a name of its own. Never replaced: a slice that
+            // died may have settled what only its own, longer file holds.
             if let Some(file) = OpenFile::new(group, rows)? {
                 let name = HandedOverName {
                     group: group.id(),
                     job: job.name.to_string(),
                     part,
+                    rows: file.name.rows,
+                    hash: file.name.hash,
                 };
-                write_exactly(files, &name.key(), file.body).await?;
+                files.append(&name.key(), file.body).await?;
             }
         }
         let mut settled = std::mem::take(&mut self.settled);

@@ -12,7 +12,7 @@
 //! | `ledger/jobs/<job>/rows/<nnnnn>.jsonl` | what a job's manifest holds, in its order |
 //! | `ledger/jobs/<job>/report/<nnnnn>.jsonl` | what its report says, each file sorted |
 //! | `ledger/settled/<source>/<until>-<rows>-<job>-<nnnnn>.jsonl` | what is settled ([`SettledName`]) |
-//! | `ledger/handed-over/<group>/<job>-<nnnnn>.jsonl` | rows given to a person ([`HandedOverName`]) |
+//! | `ledger/handed-over/<group>/<job>-<nnnnn>-<rows>-<hash>.jsonl` | rows given to a person ([`HandedOverName`]) |
 //!
 //! Times are Unix milliseconds in 13 digits, so names sort by time and a listing alone tells how
 //! many rows a group has at most, and how old they are. `<group>` is a [`GroupId`], `<hash>` the

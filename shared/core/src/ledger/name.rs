@@ -205,6 +205,11 @@ pub struct HandedOverName {
     pub job: String,
     /// Which file of that job, counted from 0.
     pub part: u32,
+    /// How many there are.
+    pub rows: u64,
+    /// The hash of the file: when a job repeats a slice and cuts it elsewhere, the file that it
+    /// wrote before stays beside the new one, because what is settled already may rest on it.
+    pub hash: ContentHash,
 }
 
 impl HandedOverName {
@@ -223,8 +228,17 @@ impl HandedOverName {
 
 impl fmt::Display for HandedOverName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { group, job, part } = self;
-        write!(f, "{HANDED_OVER}{group}/{job}-{part:05}{ENDING}")
+        let Self {
+            group,
+            job,
+            part,
+            rows,
+            hash,
+        } = self;
+        write!(
+            f,
+            "{HANDED_OVER}{group}/{job}-{part:05}-{rows}-{hash}{ENDING}"
+        )
     }
 }
 
@@ -234,18 +248,22 @@ impl FromStr for HandedOverName {
     fn from_str(key: &str) -> Result<Self, LedgerNameError> {
         let read = || {
             let (group, file) = key.strip_prefix(HANDED_OVER)?.split_once('/')?;
-            let (job, part) = file.strip_suffix(ENDING)?.rsplit_once('-')?;
+            let (rest, hash) = file.strip_suffix(ENDING)?.rsplit_once('-')?;
+            let (rest, rows) = rest.rsplit_once('-')?;
+            let (job, part) = rest.rsplit_once('-')?;
             Some(Self {
                 group: group.parse().ok()?,
                 job: job_name(job)?,
                 part: part_number(part)?,
+                rows: number(rows)?,
+                hash: hash.parse().ok()?,
             })
         };
         read().ok_or_else(|| {
             refused(
                 key,
                 "a file of rows given to a person",
-                "ledger/handed-over/<group>/<job>-<nnnnn>.jsonl",
+                "ledger/handed-over/<group>/<job>-<nnnnn>-<rows>-<hash>.jsonl",
             )
         })
     }
