@@ -227,6 +227,13 @@ impl Edge {
         let config = self.sdk_config(region, purpose, http);
         let mut builder = aws_sdk_s3::config::Builder::from(&config)
             .retry_partition(self.retry_partition(Service::S3, region));
+        if purpose == Purpose::Upload {
+            // Else the SDK states a CRC32 with every part, but no algorithm when the upload is
+            // created, which S3 has refused with a 400. TLS and the entity tags guard the parts.
+            builder = builder.request_checksum_calculation(
+                aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired,
+            );
+        }
         if let Some(to) = self.parts.endpoints.of(Service::S3) {
             // Otherwise the bucket's name would become part of the host.
             builder = builder

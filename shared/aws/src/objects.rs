@@ -2,7 +2,7 @@
 //!
 //! Batch Operations reads no manifest that is encrypted with KMS, whatever the bucket's default is,
 //! so every upload asks for S3's own encryption. Bodies are in memory: a retry sends the same
-//! bytes, and the SDK states their checksum in a header instead of a chunked trailer.
+//! bytes. No checksums are stated beside the entity tags: see [`Edge::s3`].
 
 use std::fmt;
 use std::sync::Arc;

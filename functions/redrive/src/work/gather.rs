@@ -316,6 +316,7 @@ impl<'a> Gathering<'a> {
             || (is_last && !self.csv.is_empty() && self.cursor.upload.is_some());
         if is_part {
             let uploads = self.work.uploads(self.job)?;
+            let is_new = self.cursor.upload.is_none();
             let mut upload = match self.cursor.upload.take() {
                 Some(upload) => upload,
                 None => UploadCursor {
@@ -331,7 +332,17 @@ impl<'a> Gathering<'a> {
                 let part = uploads.part(&self.key, &id, number, csv).await;
                 part.map_err(WorkError::from)
             };
-            let ((), etag) = try_join(rows, part).await?;
+            let etag = match try_join(rows, part).await {
+                Ok(((), etag)) => etag,
+                Err(error) => {
+                    if is_new {
+                        // Nobody will know its id any more. Where this fails too, the bucket's
+                        // lifecycle aborts it; the first error is the one that explains.
+                        let _ = uploads.abort(&self.key, &id).await;
+                    }
+                    return Err(error);
+                }
+            };
             upload.parts.push(etag);
             upload.bytes += bytes;
             self.cursor.upload = Some(upload);
