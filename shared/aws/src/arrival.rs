@@ -72,10 +72,11 @@ impl Arrivals {
             Err(error) => failure_of(&error),
         };
         match failure.status() {
-            // A version id that is not even one is answered with a 400.
-            Some(400 | 404) => Sighting::Absent,
+            Some(404) => Sighting::Absent,
             Some(405) => Sighting::DeleteMarker,
             Some(401 | 403 | 301) => Sighting::Refused(failure),
+            // A 400 above all: S3 answers so where the object is encrypted with a key of the
+            // client's own, and to expired credentials. It says nothing of the version.
             _ => Sighting::Unknown(failure),
         }
     }

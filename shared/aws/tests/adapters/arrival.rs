@@ -2,7 +2,7 @@
 
 use sentinel_aws::arrival::{Arrivals, Sighting, Status};
 
-use crate::wire::{Reply, World, answer, answer_with};
+use crate::wire::{Reply, World, answer, answer_with, error};
 
 async fn look(reply: Reply) -> (World, Sighting) {
     let world = World::new(move |_| reply.clone());
@@ -37,11 +37,7 @@ async fn an_answer_says_what_became_of_the_version() {
             request.path()
         );
     }
-    for (status, expected) in [
-        (404, Sighting::Absent),
-        (400, Sighting::Absent),
-        (405, Sighting::DeleteMarker),
-    ] {
+    for (status, expected) in [(404, Sighting::Absent), (405, Sighting::DeleteMarker)] {
         assert_eq!(look(answer(status, "")).await.1, expected, "{status}");
     }
     let (_, refused) = look(answer(403, "")).await;
@@ -52,5 +48,14 @@ async fn an_answer_says_what_became_of_the_version() {
             matches!(unknown, Sighting::Unknown(_)),
             "{reply:?}: {unknown:?}"
         );
+    }
+}
+
+/// An object that is encrypted with a key of the client's own, or expired credentials.
+#[tokio::test(start_paused = true)]
+async fn regression_a_bad_request_is_no_absence() {
+    for code in ["InvalidRequest", "ExpiredToken"] {
+        let (_, seen) = look(error(400, code)).await;
+        assert!(matches!(seen, Sighting::Unknown(_)), "{code}: {seen:?}");
     }
 }
