@@ -99,6 +99,23 @@ pub fn classify(reason: &str) -> &'static Reason {
         .unwrap_or(&UNKNOWN)
 }
 
+/// Whether a reason is about the source alone. Any other may be about one of several destinations:
+/// a job's report gives one code for a version, whichever of its destinations that came from.
+#[must_use]
+pub fn is_about_source(reason: &str) -> bool {
+    let code = reason.trim();
+    code.starts_with("Src") || code == "InitiateReplicationNotPermitted"
+}
+
+/// Whether a reason may be about what belongs to a version (tags, ACL, locks, annotations): then
+/// the version itself may have been in the destination all along.
+#[must_use]
+pub fn may_be_about_metadata(reason: &str) -> bool {
+    let code = reason.trim();
+    let parts = ["Acl", "Annotation", "LegalHold", "Retention", "Tagging"];
+    code == "DstVersionNotFound" || parts.iter().any(|part| code.contains(part))
+}
+
 /// What is said of a reason that is not in the table: it is held for a person to look at, and
 /// sampled like any other.
 pub const UNKNOWN: Reason = Reason {

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use sentinel_core::ledger::{Destination, Group, How};
-use sentinel_core::reasons::{Class, REASONS, Reason, UNKNOWN, classify, markdown};
+use sentinel_core::reasons::{
+    Class, REASONS, Reason, UNKNOWN, classify, is_about_source, markdown, may_be_about_metadata,
+};
 
 /// Every code that S3's user guide lists, with what is to become of the versions.
 #[rustfmt::skip]
@@ -197,4 +199,39 @@ fn the_documentation_shows_this_table() {
         shown.trim() == table.trim(),
         "put this between the markers of docs/redrive.md:\n\n{table}"
     );
+}
+
+#[test]
+fn reasons_tell_what_they_may_be_about() {
+    let about_source = |code: &str| code.starts_with('S') || code.starts_with("Initiate");
+    let metadata = [
+        "AnnotationLimitExceeded",
+        "DstPutAclNotPermitted",
+        "DstPutLegalHoldNotPermitted",
+        "DstPutObjectAnnotationNotPermitted",
+        "DstPutRetentionNotPermitted",
+        "DstPutTaggingNotPermitted",
+        "DstVersionNotFound",
+        "SrcAnnotationEncryptionUnsupported",
+        "SrcAnnotationNotFound",
+        "SrcGetAclNotPermitted",
+        "SrcGetLegalHoldNotPermitted",
+        "SrcGetObjectAnnotationNotPermitted",
+        "SrcGetRetentionNotPermitted",
+        "SrcGetTaggingNotPermitted",
+    ];
+    for Reason { code, .. } in REASONS {
+        assert_eq!(is_about_source(code), about_source(code), "{code}");
+        assert_eq!(
+            may_be_about_metadata(code),
+            metadata.contains(code),
+            "{code}"
+        );
+    }
+    assert!(is_about_source(" SrcVersionNotFound "));
+    assert!(
+        !is_about_source("SomethingNew"),
+        "it may be of a destination"
+    );
+    assert!(!may_be_about_metadata("SomethingNew"));
 }

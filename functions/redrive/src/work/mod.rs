@@ -23,6 +23,7 @@ mod gather;
 mod prove;
 mod report;
 mod settle;
+mod sought;
 mod write;
 
 use std::cell::RefCell;

@@ -6,16 +6,17 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 use jiff::{SignedDuration, Timestamp};
 use sentinel_aws::arrival::{Arrivals, Sighting, Status};
-use sentinel_core::ledger::{Destination, Group, How, Row, Rows};
-use sentinel_core::names::Members;
+use sentinel_core::ledger::{Destination, Group, How, Row};
+use sentinel_core::names::{BucketName, Member};
+use sentinel_core::reasons::{classify, may_be_about_metadata};
 use sentinel_core::redrive::job::{
-    Ended, Job, JobKind, Phase, ProveCursor, ProveStage, Settled, Slice,
+    Ended, Gathered, Job, JobKind, Phase, ProveCursor, ProveStage, Settled, Slice,
 };
 
 use super::error::WorkError;
-use super::feed::read_all;
-use super::settle::sweep_group_of;
-use super::write::{Findings, PROVED, RowsBody, write_exactly};
+use super::settle::{has_several, sweep_group_of};
+use super::sought::{Sought, SoughtBody, read_sought};
+use super::write::{Findings, PROVED, write_exactly};
 use super::{Work, job_key, settled_as_of};
 
 /// Versions that are looked for at once: enough to hide the way to another continent, few enough
@@ -28,13 +29,27 @@ const BATCH: usize = 1024;
 /// The first pause before what is pending is looked for again; each further one is twice as long.
 const PAUSE: SignedDuration = SignedDuration::from_secs(30);
 
-/// The longest.
+/// The longest, until the patience ends.
 const MAX_PAUSE: SignedDuration = SignedDuration::from_mins(10);
+
+/// The longest after that.
+const MAX_LATE_PAUSE: SignedDuration = SignedDuration::from_hours(1);
+
+/// So long is waited for a version that the report calls failed, although it can only have meant
+/// this destination: the verdict may be older than what mended it.
+const DOUBT: SignedDuration = SignedDuration::from_mins(3);
+
+/// So long is waited for what the source calls pending, whatever the patience is: S3 replicates
+/// it by itself, and another job would only do it twice.
+const PENDING: SignedDuration = SignedDuration::from_hours(24);
 
 /// Does a part of the proof: each version is looked for in its destination, or, where that cannot
 /// be read, judged by the source's status. Few versions are all looked for, many by an even sample;
-/// if any of the sample did not arrive, all are. What is still on its way when the patience ends is
-/// open again, without another attempt counted.
+/// if any of the sample did not arrive, all are. What is not there when the patience ends is open
+/// again, but what the source calls pending is waited for up to a day.
+///
+/// A source has one status for all of its destinations together. Where there are several, its
+/// `FAILED` says nothing of a version that is not in this one yet, so it is waited for as well.
 ///
 /// # Errors
 /// [`WorkError`].
@@ -43,7 +58,13 @@ pub async fn prove(
     job: &Job,
     cursor: ProveCursor,
 ) -> Result<Slice<ProveCursor, Settled>, WorkError> {
-    let Phase::Prove { ended, settled, .. } = &job.phase else {
+    let Phase::Prove {
+        gathered,
+        ended,
+        settled,
+        ..
+    } = &job.phase
+    else {
         return Err(WorkError::Phase("prove"));
     };
     let slice = async |progress: &RefCell<ProveCursor>| {
@@ -59,6 +80,7 @@ pub async fn prove(
         let proving = Proving {
             work,
             job,
+            gathered,
             ended,
             groups,
             arrivals: work.arrivals(),
@@ -74,6 +96,7 @@ pub async fn prove(
 struct Proving<'a> {
     work: &'a Work<'a>,
     job: &'a Job,
+    gathered: &'a Gathered,
     ended: &'a Ended,
     groups: &'a [Group],
     arrivals: Arrivals,
@@ -83,12 +106,19 @@ struct Proving<'a> {
 }
 
 /// What became of a version towards its destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Fate {
     Arrived,
     /// Not there yet, or nothing is known.
     Pending,
+    /// The source says that it is on its way.
+    Moving,
+    /// Failed for the reason that it had.
     Failed,
+    /// Failed for another reason.
+    FailedFor(String),
+    /// No job can help it.
+    Final(How),
     Gone,
 }
 
@@ -130,11 +160,21 @@ impl Proving<'_> {
     fn turn(&mut self) -> Option<Slice<ProveCursor, Settled>> {
         let now = self.work.edge().now();
         let pending = self.cursor.pending_files;
-        let is_over = now >= self.ended.at + self.work.settings().thresholds.proof;
+        let patience = self.patience_ends();
+        let is_over = match self.cursor.stage {
+            ProveStage::Sample => now >= patience,
+            _ => now >= self.pending_ends(),
+        };
         match self.cursor.stage {
             ProveStage::Trust | ProveStage::GiveUp => Some(self.done()),
             _ if pending > 0 && !is_over => {
-                let pause = wait(self.cursor.round);
+                let longest = if now < patience {
+                    // What is only waited for until then is looked for once more right after it.
+                    MAX_PAUSE.min(patience.duration_since(now))
+                } else {
+                    MAX_LATE_PAUSE
+                };
+                let pause = wait(self.cursor.round).min(longest);
                 self.cursor.round += 1;
                 self.cursor.file = 0;
                 self.cursor.row = 0;
@@ -177,8 +217,18 @@ impl Proving<'_> {
         Slice::Done(self.cursor.settled.take().unwrap_or_default())
     }
 
+    /// When whatever is not there is open again, unless the source calls it pending.
+    fn patience_ends(&self) -> Timestamp {
+        self.ended.at + self.work.settings().thresholds.proof
+    }
+
+    /// When that is open again too.
+    fn pending_ends(&self) -> Timestamp {
+        self.patience_ends().max(self.ended.at + PENDING)
+    }
+
     /// The rows of the file that is next.
-    async fn rows(&self) -> Result<Vec<Row>, WorkError> {
+    async fn rows(&self) -> Result<Vec<Sought>, WorkError> {
         let (stage, number) = (self.cursor.stage, self.cursor.file);
         let key = match (self.cursor.round, stage) {
             (0, ProveStage::Sample) => job_key(self.job, "sample", number),
@@ -186,13 +236,7 @@ impl Proving<'_> {
             (round, ProveStage::Sample) => self.pending_key(true, round, number),
             (round, _) => self.pending_key(false, round, number),
         };
-        let mut rows = Vec::new();
-        read_all::<Rows>(self.work.files(), &key, |_, row| {
-            rows.push(row);
-            Ok(())
-        })
-        .await?;
-        Ok(rows)
+        read_sought(self.work.files(), &key, self.groups).await
     }
 
     /// Rows that were pending before this round.
@@ -206,25 +250,34 @@ impl Proving<'_> {
         let rows = self.rows().await?;
         let is_sample = self.cursor.stage == ProveStage::Sample;
         let mut findings = Findings::new(&self.job.source, self.groups);
-        let mut pending = RowsBody::new(self.groups)?;
+        let mut pending = SoughtBody::new(self.groups);
         let mut settled = self.cursor.settled.clone().unwrap_or_default();
         let from = usize::try_from(self.cursor.row).unwrap_or(usize::MAX);
         let mut seen = from;
         let mut is_bad = false;
         for batch in rows.get(from..).unwrap_or_default().chunks(BATCH) {
-            let fates = batch.iter().map(|row| self.fate(row));
+            let now = self.work.edge().now();
+            let fates = batch.iter().map(|sought| self.fate(sought, now));
             let fates: Vec<Fate> = iter(fates).buffered(LOOKS).collect().await;
-            for (row, fate) in batch.iter().zip(fates) {
+            for (sought, fate) in batch.iter().zip(fates) {
+                let goes_on = match fate {
+                    Fate::Pending => now < self.patience_ends(),
+                    Fate::Moving => now < self.pending_ends(),
+                    _ => false,
+                };
                 if is_sample {
                     match fate {
                         Fate::Arrived => {}
-                        Fate::Pending => pending.push(row)?,
-                        Fate::Failed | Fate::Gone => is_bad = true,
+                        Fate::Pending | Fate::Moving => {
+                            pending.push(&sought.row, sought.verdict.as_deref())?;
+                        }
+                        _ => is_bad = true,
                     }
-                } else if fate == Fate::Pending {
-                    pending.push(row)?;
+                } else if goes_on {
+                    pending.push(&sought.row, sought.verdict.as_deref())?;
                 } else {
-                    self.note(row, fate, &mut settled, &mut findings);
+                    let at = self.ended.at;
+                    self.note(&sought.row, fate, at, &mut settled, &mut findings);
                 }
             }
             seen += batch.len();
@@ -241,7 +294,7 @@ impl Proving<'_> {
         if !pending.is_empty() {
             let round = self.cursor.round + 1;
             let key = self.pending_key(is_sample, round, self.cursor.pending_files);
-            write_exactly(files, &key, pending.take()).await?;
+            write_exactly(files, &key, pending.into_file()?).await?;
             self.cursor.pending_files += 1;
         }
         if findings.len() > 0 {
@@ -264,14 +317,16 @@ impl Proving<'_> {
     /// pending.
     async fn book(&mut self) -> Result<bool, WorkError> {
         let rows = self.rows().await?;
-        let fate = match self.cursor.stage {
-            ProveStage::Trust => Fate::Arrived,
-            _ => Fate::Pending,
-        };
         let mut findings = Findings::new(&self.job.source, self.groups);
         let mut settled = self.cursor.settled.clone().unwrap_or_default();
-        for row in &rows {
-            self.note(row, fate, &mut settled, &mut findings);
+        for Sought { row, .. } in &rows {
+            // What was not looked for is settled as it was when the job was planned: a failure
+            // since then is news of it.
+            let (fate, at) = match self.cursor.stage {
+                ProveStage::Trust => (Fate::Arrived, self.job.planned_at),
+                _ => (Fate::Pending, self.ended.at),
+            };
+            self.note(row, fate, at, &mut settled, &mut findings);
         }
         let part = PROVED + self.cursor.parts;
         findings.write(self.work.files(), self.job, part).await?;
@@ -281,108 +336,204 @@ impl Proving<'_> {
         Ok(true)
     }
 
-    fn note(&self, row: &Row, fate: Fate, settled: &mut Settled, findings: &mut Findings) {
+    fn note(
+        &self,
+        row: &Row,
+        fate: Fate,
+        at: Timestamp,
+        settled: &mut Settled,
+        findings: &mut Findings,
+    ) {
         let place = usize::from(row.group);
         let Some(group) = self.groups.get(place) else {
             return;
         };
-        let at = settled_as_of(self.ended.at, row.failed_at);
-        match fate {
+        let at = settled_as_of(at, row.failed_at);
+        let how = match fate {
             Fate::Arrived => {
                 settled.count(place, |outcome| outcome.arrived += 1);
-                findings.settle(row.identity(), row.group, at, How::Replicated);
+                How::Replicated
             }
             Fate::Gone => {
                 settled.count(place, |outcome| outcome.finals += 1);
-                findings.settle(row.identity(), row.group, at, How::Gone);
+                How::Gone
+            }
+            Fate::Final(how) => {
+                settled.count(place, |outcome| outcome.finals += 1);
+                how
             }
             Fate::Failed => {
                 settled.count(place, |outcome| outcome.failed += 1);
                 settled.reopen(group, 1);
                 findings.reopen(group, row.clone());
+                return;
             }
-            Fate::Pending => {
+            Fate::FailedFor(reason) => {
+                settled.count(place, |outcome| outcome.failed += 1);
+                if !self.gathered.complete {
+                    // As its input stays in the old group: with its attempts.
+                    findings.reopen(group, row.clone());
+                }
+                let group = Group {
+                    reason,
+                    ..group.clone()
+                };
+                settled.reopen(&group, 1);
+                findings.reopen(&group, row.clone());
+                return;
+            }
+            Fate::Pending | Fate::Moving => {
                 settled.count(place, |outcome| outcome.pending += 1);
                 settled.reopen(group, 1);
                 findings.reopen(group, row.clone());
+                return;
             }
-        }
+        };
+        findings.settle(row.identity(), row.group, at, how);
     }
 
-    async fn fate(&self, row: &Row) -> Fate {
+    async fn fate(&self, sought: &Sought, now: Timestamp) -> Fate {
         let members = &self.work.settings().members;
-        let group = self.groups.get(usize::from(row.group));
-        let destination = group.map(|group| &group.destination);
-        let member = destination
-            .and_then(Destination::bucket)
-            .and_then(|bucket| members.with_bucket(bucket.as_str()));
-        if let Some(member) = member {
-            let seen = self
-                .arrivals
-                .look(&member.region, &member.bucket, &row.key, &row.version);
-            match seen.await {
-                Sighting::There(_) | Sighting::DeleteMarker => return Fate::Arrived,
-                Sighting::Unknown(_) => return Fate::Pending,
-                Sighting::Absent => return self.by_source(row, Readable::Yes).await,
-                Sighting::Refused(_) => {}
-            }
-        }
-        let readable = match destination {
-            Some(Destination::Any) => Readable::Any,
-            _ => Readable::No,
+        let Some(group) = self.groups.get(usize::from(sought.row.group)) else {
+            return Fate::Pending;
         };
-        self.by_source(row, readable).await
+        let member = group.destination.bucket();
+        let member = member.and_then(|bucket| members.with_bucket(bucket.as_str()));
+        let readable = match (member, &group.destination) {
+            (Some(member), _) => match self.look_into(member, &sought.row).await {
+                seen if is_copy(&seen, &sought.row) => Readable::There,
+                Sighting::Unknown(_) => Readable::Unknown,
+                Sighting::Refused(_) => Readable::No,
+                // Also another version that has no id either.
+                Sighting::There(_) | Sighting::DeleteMarker | Sighting::Absent => Readable::Absent,
+            },
+            (None, Destination::Any) => Readable::Any,
+            (None, Destination::Bucket(_)) => Readable::No,
+        };
+        if readable == Readable::There && !may_be_about_metadata(&group.reason) {
+            return Fate::Arrived;
+        }
+        self.by_source(sought, group, readable, now).await
+    }
+
+    async fn look_into(&self, member: &Member, row: &Row) -> Sighting {
+        self.arrivals
+            .look(&member.region, &member.bucket, &row.key, &row.version)
+            .await
     }
 
     /// What the source says of a version that is not in its destination, or whose destination
-    /// cannot be read.
-    async fn by_source(&self, row: &Row, readable: Readable) -> Fate {
+    /// cannot tell.
+    async fn by_source(
+        &self,
+        sought: &Sought,
+        group: &Group,
+        readable: Readable,
+        now: Timestamp,
+    ) -> Fate {
         let members = &self.work.settings().members;
         let Some(source) = members.with_bucket(self.job.source.as_str()) else {
             return Fate::Pending;
         };
-        let seen = self
-            .arrivals
-            .look(&source.region, &source.bucket, &row.key, &row.version);
-        match (seen.await, readable) {
-            (Sighting::Absent, _) => Fate::Gone,
-            (Sighting::There(Some(Status::Failed)), _) => Fate::Failed,
-            // Replicated, and yet not there: somebody deleted it there, or the status is of
-            // another destination. Another job will say.
-            (Sighting::There(Some(Status::Completed)), Readable::No | Readable::Any) => {
-                Fate::Arrived
-            }
-            (
-                Sighting::There(None | Some(Status::Replica)) | Sighting::DeleteMarker,
-                Readable::Any,
-            ) => self.everywhere(row, members).await,
-            _ => Fate::Pending,
+        let status = match self.look_into(source, &sought.row).await {
+            Sighting::Absent => return Fate::Gone,
+            Sighting::Unknown(_) | Sighting::Refused(_) => return Fate::Pending,
+            Sighting::There(status) => status,
+            Sighting::DeleteMarker => None,
+        };
+        let verdict = sought.verdict.as_deref();
+        if status == Some(Status::Pending) {
+            // Of a failed task it may be another destination that is pending.
+            return verdict.map_or(Fate::Moving, |_| Fate::Pending);
+        }
+        match readable {
+            Readable::Unknown => Fate::Pending,
+            Readable::There if status == Some(Status::Failed) => self.waited_for(group, now),
+            Readable::There => Fate::Arrived,
+            Readable::Any => match status {
+                Some(Status::Failed) => Fate::Failed,
+                Some(Status::Completed) => Fate::Arrived,
+                _ if self.is_everywhere_but(None, &sought.row).await => Fate::Arrived,
+                _ => Fate::Pending,
+            },
+            Readable::Absent | Readable::No => match (status, verdict) {
+                (Some(Status::Completed), _) if readable == Readable::No => Fate::Arrived,
+                (Some(Status::Failed), None) => self.waited_for(group, now),
+                // Replicated, and yet not there: somebody deleted it there, or the status is of
+                // another destination. Another job will say.
+                (Some(Status::Completed), _) | (_, None) => Fate::Pending,
+                (_, Some(code)) => self.judged(&sought.row, group, code, now).await,
+            },
         }
     }
 
-    /// Whether a version of which the source tells nothing is in all other members.
-    async fn everywhere(&self, row: &Row, members: &Members) -> Fate {
-        for member in members {
-            if member.bucket == self.job.source {
+    /// What a `FAILED` of the source means for a version that is not in the group's destination.
+    fn waited_for(&self, group: &Group, now: Timestamp) -> Fate {
+        if has_several(self.work, self.job, group) && now < self.patience_ends() {
+            return Fate::Pending;
+        }
+        Fate::Failed
+    }
+
+    /// What the report's verdict means for a version that is not in the group's destination.
+    async fn judged(&self, row: &Row, group: &Group, code: &str, now: Timestamp) -> Fate {
+        let is_own = group.reason == code;
+        let is_of_another =
+            |other: &Group| other.destination != group.destination && other.reason == code;
+        let but = group.destination.bucket();
+        let is_unclear = !is_own
+            && (self.job.groups.iter().any(is_of_another)
+                || !self.is_everywhere_but(but, row).await);
+        let patience = self.patience_ends();
+        let deadline = if is_unclear {
+            patience
+        } else {
+            patience.min(self.ended.at + DOUBT)
+        };
+        if now < deadline {
+            return Fate::Pending;
+        }
+        match classify(code).class.settles_as() {
+            Some(how) if is_own => Fate::Final(how),
+            None if !is_own && !is_unclear => Fate::FailedFor(code.to_owned()),
+            // A final verdict may be that of a destination that nobody told us of.
+            _ => Fate::Failed,
+        }
+    }
+
+    /// Whether a version is in all members other than its source and this bucket.
+    async fn is_everywhere_but(&self, but: Option<&BucketName>, row: &Row) -> bool {
+        for member in &self.work.settings().members {
+            if member.bucket == self.job.source || Some(&member.bucket) == but {
                 continue;
             }
-            let seen = self
-                .arrivals
-                .look(&member.region, &member.bucket, &row.key, &row.version);
-            match seen.await {
-                Sighting::There(_) | Sighting::DeleteMarker => {}
-                _ => return Fate::Pending,
+            if !is_copy(&self.look_into(member, row).await, row) {
+                return false;
             }
         }
-        Fate::Arrived
+        true
+    }
+}
+
+/// Whether what was found is a copy of the version. An id is enough, but `null` is the id of every
+/// version from before versioning.
+fn is_copy(seen: &Sighting, row: &Row) -> bool {
+    match seen {
+        Sighting::There(Some(Status::Replica)) => true,
+        Sighting::There(_) | Sighting::DeleteMarker => row.version != "null",
+        _ => false,
     }
 }
 
 /// Whether a version's destination could be looked into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Readable {
+    /// It was, and the version is there.
+    There,
     /// It was, and the version is not there.
-    Yes,
+    Absent,
+    /// It gave no answer, as while its Region is down.
+    Unknown,
     /// It cannot be.
     No,
     /// Whichever rules match.
@@ -393,5 +544,40 @@ enum Readable {
 fn wait(round: u32) -> SignedDuration {
     PAUSE
         .checked_mul(1 << round.min(10))
-        .map_or(MAX_PAUSE, |pause| pause.min(MAX_PAUSE))
+        .unwrap_or(MAX_LATE_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use sentinel_core::ledger::Millis;
+
+    use super::*;
+
+    #[test]
+    fn regression_another_version_without_an_id_is_no_copy() {
+        let seen = |status| Sighting::There(status);
+        let row = |version: &str| Row {
+            key: "k".to_owned(),
+            version: version.to_owned(),
+            failed_at: Millis::from(Timestamp::UNIX_EPOCH),
+            attempts: 0,
+            size: None,
+            group: 0,
+        };
+        for (sighting, of_an_id, of_null) in [
+            (seen(Some(Status::Replica)), true, true),
+            (seen(Some(Status::Completed)), true, false),
+            (seen(Some(Status::Pending)), true, false),
+            (seen(None), true, false),
+            (Sighting::DeleteMarker, true, false),
+            (Sighting::Absent, false, false),
+        ] {
+            assert_eq!(
+                is_copy(&sighting, &row("3sL4kqtJlcpX")),
+                of_an_id,
+                "{sighting:?}"
+            );
+            assert_eq!(is_copy(&sighting, &row("null")), of_null, "{sighting:?}");
+        }
+    }
 }

@@ -2,8 +2,11 @@
 
 use std::cell::RefCell;
 
-use sentinel_core::ledger::{Group, Identity, Row, Rows, RowsHeader, report_key, rows_key};
-use sentinel_core::reasons::{Class, classify};
+use sentinel_core::ledger::{
+    Destination, Group, Identity, Row, Rows, RowsHeader, report_key, rows_key,
+};
+use sentinel_core::names::BucketName;
+use sentinel_core::reasons::{Class, classify, is_about_source};
 use sentinel_core::redrive::job::{
     Ended, Gathered, Job, JobKind, Outcome, Phase, SettleCursor, Settled, Slice, Tally,
 };
@@ -13,7 +16,8 @@ use sentinel_core::redrive::report::{ReportReader, ReportRow, Task, Verdicts};
 use super::error::WorkError;
 use super::feed::{Feed, read_all, window};
 use super::report::{is_exhaustive, report_files, swept_group};
-use super::write::{Findings, RowsBody, SETTLED, write_exactly};
+use super::sought::SoughtBody;
+use super::write::{Findings, SETTLED, write_exactly};
 use super::{MAX_WINDOW, Work, job_key, settled_as_of};
 
 /// Reason of versions that a sweep initiated and that did not arrive.
@@ -65,6 +69,27 @@ pub(super) fn sweep_group_of(job: &Job) -> Group {
     swept_group(job, NOT_ARRIVED.to_owned())
 }
 
+/// Whether a code can settle a row of this group: one of which the destinations are not known
+/// stands for all of them, and what one of them says must not settle the others.
+fn settles_row(own: &Group, code: &str) -> bool {
+    let is_final = classify(code).class.settles_as().is_some();
+    own.destination != Destination::Any || is_about_source(code) || !is_final
+}
+
+/// Whether a source has more destinations than that of this group, as far as is known: members,
+/// and those of the job's other groups.
+pub(super) fn has_several(work: &Work<'_>, job: &Job, own: &Group) -> bool {
+    let members = &work.settings().members;
+    let mut members = members.iter().map(|member| &member.bucket);
+    let other =
+        |bucket: &BucketName| *bucket != job.source && own.destination.bucket() != Some(bucket);
+    members.any(other)
+        || job.groups.iter().any(|group| {
+            let bucket = group.destination.bucket();
+            bucket.is_some_and(other)
+        })
+}
+
 /// One slice of settling.
 struct Joining<'a> {
     work: &'a Work<'a>,
@@ -98,7 +123,7 @@ impl Joining<'_> {
         let before = self.cursor.unmatched;
         while self.cursor.chunk < self.gathered.chunks {
             let rows = self.rows(self.cursor.chunk).await?;
-            let mut out = Out::new(self.job)?;
+            let mut out = Out::new(self.job);
             for (identity, row) in rows {
                 let said = self.said(&mut report, &mut feed, identity).await?;
                 self.see_to(identity, row, said, &mut out)?;
@@ -189,16 +214,16 @@ impl Joining<'_> {
         let settled = &mut self.cursor.settled;
         match said {
             // Looked for where it should have gone, like what was initiated.
-            Said::Failed(_) if elsewhere => {
+            Said::Failed(code) if elsewhere => {
                 settled.proof.must_be_all = true;
                 settled.count(place, |outcome| outcome.initiated += 1);
-                out.initiated.push(&row)?;
+                out.initiated.push(&row, Some(&code))?;
             }
             Said::Initiated => {
                 settled.count(place, |outcome| outcome.initiated += 1);
-                out.initiated.push(&row)?;
+                out.initiated.push(&row, None)?;
                 if out.counted.is_multiple_of(self.every()) {
-                    out.sample.push(&row)?;
+                    out.sample.push(&row, None)?;
                 }
                 out.counted += 1;
             }
@@ -210,8 +235,9 @@ impl Joining<'_> {
             Said::Failed(code) => {
                 let class = classify(&code).class;
                 let once_more = class == Class::OnceMore && own.reason != code;
+                let settles = settles_row(own, &code);
                 match class.settles_as() {
-                    Some(how) if !once_more => {
+                    Some(how) if settles && !once_more => {
                         settled.count(place, |outcome| match class {
                             Class::AlreadyReplicated => outcome.already += 1,
                             _ => outcome.finals += 1,
@@ -220,7 +246,12 @@ impl Joining<'_> {
                     }
                     _ => {
                         let mut group = own.clone();
-                        group.reason = code;
+                        group.reason = if settles {
+                            code
+                        } else {
+                            // Under the code its group would be settled as a whole.
+                            NOT_ARRIVED.to_owned()
+                        };
                         settled.count(place, |outcome| outcome.failed += 1);
                         settled.reopen(&group, 1);
                         if !self.gathered.complete && group != *own {
@@ -236,13 +267,15 @@ impl Joining<'_> {
         Ok(())
     }
 
-    /// Whether a final verdict may be about another destination than the row's: a task replicates
-    /// by every matching rule, and its one code does not say which of them failed. Settling the
-    /// row with it would give up a copy that may have arrived, or may yet.
+    /// Whether a verdict may be about another destination than the row's: a task replicates by
+    /// every matching rule, and its one code does not say which of them failed. Settling the row
+    /// with it would give up a copy that may have arrived, or may yet; booking it would keep a
+    /// version open that is where it should be. There may be destinations that nobody told us
+    /// of, so a code that the row did not have before is always such.
     fn may_be_elsewhere(&self, own: &Group, code: &str) -> bool {
-        let is_final = classify(code).class.settles_as().is_some();
-        let several = self.work.settings().members.iter().count() > 2;
-        is_final && several && code.starts_with("Dst") && own.reason != code
+        own.destination != Destination::Any
+            && !is_about_source(code)
+            && (own.reason != code || has_several(self.work, self.job, own))
     }
 
     /// Every how manieth initiated row is looked for.
@@ -268,8 +301,10 @@ impl Joining<'_> {
                     return Ok(());
                 };
                 let class = classify(&group.reason).class;
+                let settles = settles_row(&any, &group.reason);
+                let group = if settles { group } else { &any };
                 match class.settles_as() {
-                    Some(how) if class != Class::OnceMore => {
+                    Some(how) if settles && class != Class::OnceMore => {
                         settled.count(0, |outcome| match class {
                             Class::AlreadyReplicated => outcome.already += 1,
                             _ => outcome.finals += 1,
@@ -307,19 +342,20 @@ impl Joining<'_> {
         settled.count(0, |outcome| outcome.initiated = initiated);
         if !tasks.is_empty() {
             let group = sweep_group_of(self.job);
-            let mut body = RowsBody::new(&[group])?;
+            let mut body = SoughtBody::new(&[group]);
             for task in tasks {
-                body.push(&Row {
+                let row = Row {
                     key: task.key,
                     version: task.version,
                     failed_at: self.ended.at.into(),
                     attempts: 1,
                     size: None,
                     group: 0,
-                })?;
+                };
+                body.push(&row, None)?;
             }
             let key = job_key(self.job, "initiated", 0);
-            write_exactly(self.work.files(), &key, body.take()).await?;
+            write_exactly(self.work.files(), &key, body.into_file()?).await?;
             settled.proof.all = 1;
             settled.proof.must_be_all = true;
         }
@@ -412,19 +448,19 @@ async fn report_rest(report: &mut Lookup<Verdicts>, feed: &mut Feed) -> Result<u
 /// What one file of rows comes to.
 struct Out {
     findings: Findings,
-    initiated: RowsBody,
-    sample: RowsBody,
+    initiated: SoughtBody,
+    sample: SoughtBody,
     counted: u64,
 }
 
 impl Out {
-    fn new(job: &Job) -> Result<Self, WorkError> {
-        Ok(Self {
+    fn new(job: &Job) -> Self {
+        Self {
             findings: Findings::new(&job.source, &job.groups),
-            initiated: RowsBody::new(&job.groups)?,
-            sample: RowsBody::new(&job.groups)?,
+            initiated: SoughtBody::new(&job.groups),
+            sample: SoughtBody::new(&job.groups),
             counted: 0,
-        })
+        }
     }
 
     async fn write(
@@ -436,12 +472,12 @@ impl Out {
         let files = work.files();
         if !self.initiated.is_empty() {
             let key = job_key(job, "initiated", cursor.settled.proof.all);
-            write_exactly(files, &key, self.initiated.take()).await?;
+            write_exactly(files, &key, self.initiated.into_file()?).await?;
             cursor.settled.proof.all += 1;
         }
         if !self.sample.is_empty() {
             let key = job_key(job, "sample", cursor.settled.proof.sample);
-            write_exactly(files, &key, self.sample.take()).await?;
+            write_exactly(files, &key, self.sample.into_file()?).await?;
             cursor.settled.proof.sample += 1;
         }
         let part = SETTLED + cursor.chunk;
