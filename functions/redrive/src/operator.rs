@@ -83,7 +83,7 @@ impl Turn<'_> {
         // What others left in the outbox is the worker's to publish, if one works.
         if record
             .state
-            .foreign_claim(self.request_id, self.now())
+            .foreign_claim(&self.claimant, self.now())
             .is_none()
         {
             answer.failed_topics = self.publish_outbox(&mut record).await?;

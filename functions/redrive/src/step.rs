@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sentinel_aws::ledger::FileError;
 use sentinel_aws::size::bucket_size;
-use sentinel_core::ledger::{GroupId, OpenName, RowsHeader};
+use sentinel_core::ledger::{GroupId, HandedOverName, OpenName, RowsHeader};
 use sentinel_core::names::BucketName;
 use sentinel_core::redrive::apply::{Happening, Worked};
 use sentinel_core::redrive::job::{Job, JobName, Phase};
@@ -26,6 +26,8 @@ pub(crate) fn name_of(step: &Step) -> String {
         Step::Drop { group } => format!("dropping counted files of group {group}"),
         Step::Discard { job } => format!("giving job {job} up"),
         Step::Work { job } => format!("working on job {job}"),
+        Step::Find { job } => format!("looking for job {job}"),
+        Step::Forget { group } => format!("deleting what was handed over of group {group}"),
         Step::Size { source } => format!("asking for the size of {source}"),
         Step::Plan { open, .. } => format!("beginning a job for {}", open.job.source),
         Step::TellBudget { .. } => "telling about the budget".to_owned(),
@@ -55,6 +57,8 @@ impl Turn<'_> {
             },
             Step::Drop { group } => self.drop_files(record, *group).await?,
             Step::Work { job } => return Box::pin(self.work_on(record, job)).await,
+            Step::Find { job } => return self.find(record, job).await,
+            Step::Forget { group } => self.forget(*group).await?,
             Step::Size { source } => self.size(source).await,
             Step::Restore { group } => match Box::pin(self.restore(record, *group)).await? {
                 Some(happening) => happening,
@@ -87,8 +91,7 @@ impl Turn<'_> {
         happening: &Happening,
     ) -> Result<(), Error> {
         self.change(record, |desk, state| {
-            if state.claim.as_ref().map(|claim| claim.request_id.as_str()) != Some(self.request_id)
-            {
+            if state.claim.as_ref().map(|claim| claim.request_id.as_str()) != Some(&self.claimant) {
                 return Err(Error::TakenOver);
             }
             desk.apply(state, happening);
@@ -189,29 +192,61 @@ impl Turn<'_> {
         let Some(job) = record.state.jobs.get(name).map(|open| open.job.clone()) else {
             return Ok(());
         };
-        if let Phase::Create { tried, .. } = &job.phase
-            && !tried
-        {
-            // Recorded before the first try: whoever comes after a crash looks first whether it
-            // succeeded.
+        if let Phase::Create { .. } = &job.phase {
+            // Recorded before each try: whoever comes after a crash looks first whether it
+            // succeeded, and knows how long S3 may take to list it.
             self.record(record, &worked(name, Worked::Trying)).await?;
         }
         match self.slice(&job).await {
             Ok(work) => self.record(record, &worked(name, work)).await,
-            Err(source) => {
-                let error = Error::Work {
-                    job: name.to_string(),
-                    phase: phase_name(&job.phase),
-                    source: Box::new(source),
-                };
-                let stumbled = Happening::Stumbled {
-                    job: name.clone(),
-                    error: error.chain(),
-                };
-                self.record(record, &stumbled).await?;
-                Err(error)
-            }
+            Err(source) => self.stumble(record, &job, source).await,
         }
+    }
+
+    async fn stumble(
+        &self,
+        record: &mut Record,
+        job: &Job,
+        source: WorkError,
+    ) -> Result<(), Error> {
+        let error = Error::Work {
+            job: job.name.to_string(),
+            phase: phase_name(&job.phase),
+            source: Box::new(source),
+        };
+        let stumbled = Happening::Stumbled {
+            job: job.name.clone(),
+            error: error.chain(),
+        };
+        self.record(record, &stumbled).await?;
+        Err(error)
+    }
+
+    /// Looks for a job that may exist and must not be created.
+    async fn find(&self, record: &mut Record, name: &JobName) -> Result<(), Error> {
+        let Some(job) = record.state.jobs.get(name).map(|open| open.job.clone()) else {
+            return Ok(());
+        };
+        let work = Work::new(self.deps, self.slice_end());
+        match Box::pin(work::find(&work, &job)).await {
+            Ok(found) => {
+                let job = name.clone();
+                self.record(record, &Happening::Looked { job, found }).await
+            }
+            Err(source) => self.stumble(record, &job, source).await,
+        }
+    }
+
+    /// Deletes a listing's page of what was handed over and is given up now.
+    async fn forget(&self, group: GroupId) -> Result<Happening, Error> {
+        let files = &self.deps.files;
+        let page = files.list(&HandedOverName::prefix(group), None).await?;
+        let keys: Vec<String> = page.files.into_iter().map(|file| file.key).collect();
+        files.delete(&keys).await?;
+        Ok(Happening::Forgotten {
+            group,
+            done: page.next.is_none(),
+        })
     }
 
     async fn slice(&self, job: &Job) -> Result<Worked, WorkError> {

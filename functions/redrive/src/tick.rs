@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
+use sentinel_core::announce::OUTBOX_FULL;
+use sentinel_core::answer::FailedTopic;
 use sentinel_core::ledger::Group;
 use sentinel_core::redrive::apply::Happening;
 use sentinel_core::redrive::inventory::Inventory;
@@ -25,6 +27,10 @@ struct Done {
     steps: usize,
     would: Vec<String>,
     errors: Vec<Error>,
+    /// Topics that failed although others did not.
+    failed_topics: Vec<FailedTopic>,
+    /// Publishing failed: it is tried once more at the end.
+    is_unheard: bool,
 }
 
 impl Turn<'_> {
@@ -63,8 +69,13 @@ impl Turn<'_> {
         let given_up = self.give_claim_up(&mut record).await;
         self.measure_turn(&before, &record.state.totals);
         worked?;
-        let failed_topics = told?;
+        let mut failed_topics = told?;
         given_up?;
+        for topic in done.failed_topics {
+            if !failed_topics.contains(&topic) {
+                failed_topics.push(topic);
+            }
+        }
         match done.errors.as_slice() {
             [] => Ok(RedriveAnswer {
                 would: done.would,
@@ -83,7 +94,7 @@ impl Turn<'_> {
     }
 
     fn busy(&self, state: &RedriveState) -> Option<RedriveAnswer> {
-        let claim = state.foreign_claim(self.request_id, self.now())?;
+        let claim = state.foreign_claim(&self.claimant, self.now())?;
         Some(RedriveAnswer::plain(
             RedriveOutcome::Busy,
             format!(
@@ -106,11 +117,13 @@ impl Turn<'_> {
     async fn claim(&self, record: &mut Record) -> Result<bool, Error> {
         let (now, expires) = (self.now(), self.claim_expires());
         self.change(record, |desk, state| {
-            if state.foreign_claim(self.request_id, desk.now).is_some() {
+            // Any claim: this invocation has none yet, whatever the name of that one.
+            let taken = state.claim.as_ref();
+            if taken.is_some_and(|claim| desk.now <= claim.expires) {
                 return Ok(false);
             }
             state.claim = Some(RedriveClaim {
-                request_id: self.request_id.to_owned(),
+                request_id: self.claimant.clone(),
                 claimed_at: now,
                 expires,
             });
@@ -124,7 +137,7 @@ impl Turn<'_> {
             let ours = state
                 .claim
                 .as_ref()
-                .is_some_and(|claim| claim.request_id == self.request_id);
+                .is_some_and(|claim| claim.request_id == self.claimant);
             if ours {
                 state.claim = None;
             }
@@ -145,13 +158,25 @@ impl Turn<'_> {
         let mut turns: BTreeMap<String, usize> = BTreeMap::new();
         loop {
             self.change(record, |desk, state| {
-                if state.foreign_claim(self.request_id, desk.now).is_some() {
+                if state.foreign_claim(&self.claimant, desk.now).is_some() {
                     return Err(Error::TakenOver);
                 }
                 desk.look(state, &inventory);
                 Ok(())
             })
             .await?;
+            if record.state.outbox.len() >= OUTBOX_FULL && !done.is_unheard {
+                match self.publish_outbox(record).await {
+                    Ok(topics) => done.failed_topics.extend(topics),
+                    Err(error) if error.ends_the_turn() => return Err(error),
+                    Err(error) => {
+                        self.warn("publishing failed", &error.chain());
+                        done.is_unheard = true;
+                    }
+                }
+                // What was kept back for want of room comes with the next look.
+                continue;
+            }
             let due = plan(&record.state, &inventory, &self.deps.settings, self.now());
             done.would = due.would;
             // In turn, so that a job of many slices does not keep the others waiting.
@@ -179,7 +204,7 @@ impl Turn<'_> {
                 Err(error) if error.ends_the_turn() => return Err(error),
                 Err(error) => {
                     self.warn(&format!("{what} failed"), &error.chain());
-                    if !matches!(step, Step::Work { .. }) {
+                    if !matches!(step, Step::Work { .. } | Step::Find { .. }) {
                         let troubled = Happening::Troubled {
                             what: what.clone(),
                             error: error.chain(),
@@ -235,7 +260,12 @@ fn keeps_files_few(step: &Step) -> bool {
 fn changes_the_ledger(step: &Step) -> bool {
     !matches!(
         step,
-        Step::Size { .. } | Step::Plan { .. } | Step::TellBudget { .. } | Step::Discard { .. }
+        Step::Size { .. }
+            | Step::Plan { .. }
+            | Step::TellBudget { .. }
+            | Step::Discard { .. }
+            | Step::Find { .. }
+            | Step::Forget { .. }
     )
 }
 

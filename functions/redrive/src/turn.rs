@@ -21,8 +21,9 @@ pub(crate) struct Turn<'a> {
     pub(crate) request_id: &'a str,
     /// When Lambda ends the invocation.
     pub(crate) deadline: Timestamp,
-    /// When it began: tells a retry from the invocation that it repeats.
-    began: Timestamp,
+    /// The name under which it claims the work: a repetition has the same request id, and would
+    /// take the claim of the invocation that it repeats for its own.
+    pub(crate) claimant: String,
     /// When work that can go on later stops.
     pub(crate) end: Timestamp,
     /// Writes made so far: numbers them for the store.
@@ -43,7 +44,7 @@ impl<'a> Turn<'a> {
             deps,
             request_id,
             deadline,
-            began: now,
+            claimant: format!("{request_id}@{}", now.as_millisecond()),
             end: later(deadline, -reserve).max(now),
             writes: AtomicUsize::new(0),
         }
@@ -70,9 +71,8 @@ impl<'a> Turn<'a> {
     /// The name of this invocation's next write, unlike any other's: a retry has the same request id.
     pub(crate) fn next_writer(&self) -> String {
         format!(
-            "{}@{}#{}",
-            self.request_id,
-            self.began.as_millisecond(),
+            "{}#{}",
+            self.claimant,
             self.writes.fetch_add(1, Ordering::Relaxed)
         )
     }

@@ -340,16 +340,20 @@ impl Announcement {
 }
 
 /// Announcements that wait at most.
-const OUTBOX_KEPT: usize = 100;
+pub const OUTBOX_KEPT: usize = 100;
+
+/// With so many waiting it is time to publish them before more is done.
+pub const OUTBOX_FULL: usize = OUTBOX_KEPT / 2;
 
 /// Puts an announcement into an outbox unless it stands there already. A newer one about the
-/// same standstill replaces an older one that was never published.
-pub fn enqueue(outbox: &mut Vec<Announcement>, announcement: Announcement) {
+/// same standstill replaces an older one that was never published. Returns what had to go to make
+/// room for it.
+pub fn enqueue(outbox: &mut Vec<Announcement>, announcement: Announcement) -> Vec<Announcement> {
     if outbox
         .iter()
         .any(|one| one.event_id == announcement.event_id)
     {
-        return;
+        return Vec::new();
     }
     if announcement.event.is_reminder() {
         outbox.retain(|one| {
@@ -361,14 +365,16 @@ pub fn enqueue(outbox: &mut Vec<Announcement>, announcement: Announcement) {
     }
     outbox.push(announcement);
     // Only when no topic takes anything for a day or so: what matters least goes first.
+    let mut gone = Vec::new();
     while outbox.len() > OUTBOX_KEPT {
         let least = outbox
             .iter()
             .enumerate()
             .min_by_key(|(index, one)| (one.severity, *index))
             .map_or(0, |(index, _)| index);
-        outbox.remove(least);
+        gone.push(outbox.remove(least));
     }
+    gone
 }
 
 /// A subject as SNS wants it: printable ASCII, one line, at most 100 characters, beginning with the severity.

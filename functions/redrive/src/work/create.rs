@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use sentinel_aws::batch::{Created, NewJob, Work as What, is_passing};
 use sentinel_aws::failure::Failure;
 use sentinel_core::redrive::job::{
-    Creation, EndStatus, Ended, Job, JobKind, Phase, Polled, Progress, Token,
+    Creation, EndStatus, Ended, Job, JobId, JobKind, Phase, Polled, Progress, Token,
 };
 
 use super::Work;
@@ -79,6 +79,19 @@ fn later(failure: Failure) -> Result<Creation, WorkError> {
     } else {
         Err(WorkError::Jobs(failure))
     }
+}
+
+/// Looks for a job whose creation was tried, without creating it.
+///
+/// # Errors
+/// [`WorkError`].
+pub async fn find(work: &Work<'_>, job: &Job) -> Result<Option<JobId>, WorkError> {
+    let Phase::Create { token, .. } = &job.phase else {
+        return Err(WorkError::Phase("create"));
+    };
+    let description = description(work, job, token);
+    let found = work.jobs().find(work.region(job)?, &description).await;
+    found.map_err(WorkError::Jobs)
 }
 
 /// Asks how the job stands. Where S3 has no time for an answer it counts as open.

@@ -42,7 +42,7 @@ use sentinel_core::settings::RedriveSettings;
 use crate::Deps;
 pub use close::close;
 pub use compact::{compact, compact_settled, trim};
-pub use create::{create, poll};
+pub use create::{create, find, poll};
 pub use error::WorkError;
 pub use gather::gather;
 pub use prove::prove;

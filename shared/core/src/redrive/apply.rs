@@ -10,8 +10,8 @@ mod over;
 use jiff::{SignedDuration, Timestamp};
 
 use super::job::{
-    CloseCursor, Creation, GatherCursor, Gathered, JobKind, JobName, Phase, Polled, ProveCursor,
-    ReportCursor, SettleCursor, Settled, Slice, Tally,
+    CloseCursor, Creation, GatherCursor, Gathered, JobId, JobKind, JobName, Phase, Polled,
+    ProveCursor, ReportCursor, SettleCursor, Settled, Slice, Tally,
 };
 use super::price::{Micros, Spend};
 use super::state::{BucketSize, GroupPhase, GroupRecord, OpenJob, Overflow, RedriveState};
@@ -25,6 +25,10 @@ pub(super) use over::Part;
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 /// The longest such pause.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(15);
+/// How often a job that may exist is looked for while it must not be created.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(1);
+/// A job that S3 does not list this long after it was tried for the last time does not exist.
+const LISTED_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 /// Errors in a row after which people are told.
 const STUCK_AFTER: u32 = 5;
 /// How long trouble lasts before people are told.
@@ -118,6 +122,20 @@ pub enum Happening {
         /// Whether that was all.
         done: bool,
     },
+    /// The files of what was handed over are deleted, because an operator gave it up.
+    Forgotten {
+        /// The group.
+        group: GroupId,
+        /// Whether that was all.
+        done: bool,
+    },
+    /// A job that may exist, and must not be created any more, was looked for.
+    Looked {
+        /// The job.
+        job: JobName,
+        /// What S3 calls it, if it exists.
+        found: Option<JobId>,
+    },
     /// CloudWatch said how large a bucket is, or that it does not know.
     Sized {
         /// The bucket.
@@ -176,6 +194,8 @@ impl Desk<'_> {
             Happening::Restored { group, rows, done } => {
                 Self::restored(state, *group, *rows, *done);
             }
+            Happening::Forgotten { group, done } => Self::forgotten(state, *group, *done),
+            Happening::Looked { job, found } => self.looked(state, job, found.as_ref()),
             Happening::Sized { source, objects } => {
                 let size = BucketSize {
                     objects: *objects,
@@ -206,11 +226,12 @@ impl Desk<'_> {
                 samples: 0,
                 widen: 0,
                 last_end: None,
+                last_arrived: false,
                 hold: None,
                 asked: None,
                 restore: None,
+                restored_at: None,
                 abandon: None,
-                tried_once_more: false,
                 final_told: false,
                 overflow: None,
                 replicated: 0,
@@ -279,7 +300,7 @@ impl Desk<'_> {
 
     /// Gives up a job that S3 does not know: its rows stay where they are.
     fn discarded(state: &mut RedriveState, job: &JobName) {
-        let Some(open) = state.jobs.get_mut(job) else {
+        let Some(open) = state.jobs.get(job) else {
             return;
         };
         let Phase::Create {
@@ -290,10 +311,17 @@ impl Desk<'_> {
         else {
             return;
         };
-        open.job.phase = given_up(gathered);
-        open.discarded = true;
-        open.wait_until = None;
-        refund(state, job);
+        let gathered = gathered.clone();
+        Self::give_up(state, job, &gathered);
+    }
+
+    fn give_up(state: &mut RedriveState, job: &JobName, gathered: &Gathered) {
+        if let Some(open) = state.jobs.get_mut(job) {
+            open.job.phase = given_up(gathered);
+            open.discarded = true;
+            open.wait_until = None;
+            refund(state, job);
+        }
     }
 
     fn restored(state: &mut RedriveState, group: GroupId, rows: u64, done: bool) {
@@ -304,6 +332,47 @@ impl Desk<'_> {
         if done {
             record.restore = None;
             record.handed_over = 0;
+        }
+    }
+
+    fn forgotten(state: &mut RedriveState, group: GroupId, done: bool) {
+        let Some(record) = state.groups.get_mut(&group) else {
+            return;
+        };
+        if done && record.abandon.is_some() {
+            let rows = std::mem::take(&mut record.handed_over);
+            record.abandoned += rows;
+            state.totals.abandoned += rows;
+        }
+    }
+
+    /// A job whose creation was tried exists after all, or is not there long after the last try.
+    fn looked(&self, state: &mut RedriveState, job: &JobName, found: Option<&JobId>) {
+        let Some(open) = state.jobs.get_mut(job) else {
+            return;
+        };
+        let Phase::Create {
+            gathered,
+            tried: true,
+            ..
+        } = open.job.phase.clone()
+        else {
+            return;
+        };
+        open.errors = 0;
+        open.last_error = None;
+        let since = self.now.duration_since(open.tried_at.unwrap_or(self.now));
+        open.tried_at = open.tried_at.or(Some(self.now));
+        open.wait_until = Some(later(self.now, LOOK_EVERY));
+        if let Some(id) = found {
+            open.job.phase = Phase::Poll {
+                gathered,
+                id: id.clone(),
+                created_at: self.now,
+            };
+            state.totals.jobs += 1;
+        } else if since >= LISTED_WITHIN {
+            Self::give_up(state, job, &gathered);
         }
     }
 

@@ -18,6 +18,15 @@ pub struct Listed {
     pub appended: Timestamp,
 }
 
+impl Listed {
+    /// Whether it was written by then, or holds only what had failed by then: a job that ends
+    /// later gives rows back in files of its own.
+    #[must_use]
+    pub fn is_from_before(&self, at: Timestamp) -> bool {
+        self.appended <= at || self.name.newest.timestamp() <= at
+    }
+}
+
 /// The open files, and how large the settled ones are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {

@@ -10,11 +10,14 @@ use super::apply::{Desk, Part};
 use super::job::{JobKind, JobName, Outcome};
 use super::price::Micros;
 use super::state::{Asked, GroupPhase, GroupRecord, OpenJob, RedriveState, kind_name};
-use crate::announce::{Announcement, Event, Letter, Severity, enqueue};
+use crate::announce::{Announcement, Event, Letter, OUTBOX_KEPT, Severity, enqueue};
 use crate::ledger::{Group, GroupId, HANDED_OVER, How};
 use crate::notice::invoke_with;
 use crate::reasons::{Class, Reason, classify};
 use crate::settings::RedriveMode;
+
+/// The field of the announcement about those that were dropped: how many.
+const UNSAID: &str = "unsaid";
 
 /// The command that invokes the `redrive` function with this payload, ready to paste.
 #[must_use]
@@ -110,7 +113,46 @@ impl Desk<'_> {
             body,
         };
         let announcement = Announcement::write(&self.settings.mrap, letter, self.now);
-        enqueue(&mut state.outbox, announcement);
+        let gone = enqueue(&mut state.outbox, announcement);
+        if !gone.is_empty() {
+            self.fold(state, &gone);
+        }
+    }
+
+    /// Says in one announcement how many could not be said for want of room: no topic takes
+    /// anything, or far too much happens at once.
+    fn fold(&self, state: &mut RedriveState, gone: &[Announcement]) {
+        let counted = |one: &Announcement| one.body.get(UNSAID).and_then(Value::as_u64);
+        let before: u64 = state.outbox.iter().filter_map(counted).sum();
+        let more: u64 = gone.iter().map(|one| counted(one).unwrap_or(1)).sum();
+        state.outbox.retain(|one| counted(one).is_none());
+        let count = before + more;
+        let explanation = format!(
+            "{count} announcements had to be dropped before a topic took them: at most {OUTBOX_KEPT} wait, and the least urgent go first. What they were about is kept; redrive-status shows every group, what waits for a person, and the jobs."
+        );
+        let letter = Letter {
+            event: Event::RedriveStuck,
+            severity: Severity::Warning,
+            scope: self.settings.mrap.alias(),
+            step: &format!("{UNSAID}-{}-{count}", self.now.as_second()),
+            region: "",
+            headline: "announcements of re-drives were dropped",
+            explanation: &explanation,
+            advice: &[
+                format!(
+                    "To see what they were about: {}",
+                    invoke(&json!({"command":"redrive-status"}))
+                ),
+                "See to it that the topics of TOPIC_ARNS exist and that this function may publish on them.".to_owned(),
+            ],
+            details: "",
+            footer: &[],
+            incident: None,
+            body: json!({UNSAID: count, "explanation": explanation}),
+        };
+        // Beyond the limit, or it would make another one go.
+        let announcement = Announcement::write(&self.settings.mrap, letter, self.now);
+        state.outbox.push(announcement);
     }
 
     fn region(&self, group: &Group) -> &str {
@@ -609,7 +651,25 @@ impl Desk<'_> {
             .iter()
             .map(|status| status.as_str())
             .collect();
-        let found = sum.arrived + sum.already + sum.failed + sum.finals + sum.not_run + sum.pending;
+        let proof = open.proof.unwrap_or_default();
+        // What was looked for and did not arrive is among what was initiated.
+        let refused = (sum.failed + sum.pending).saturating_sub(proof.missing);
+        let gone = proof.looked.saturating_sub(proof.arrived + proof.missing);
+        let initiated = sum.initiated.max(sum.arrived);
+        let finals = sum.finals.saturating_sub(gone);
+        let found = initiated + sum.already + refused + finals + sum.not_run;
+        let seen = if proof.looked == 0 && initiated > 0 {
+            ", and none of those could be looked for".to_owned()
+        } else if proof.looked == 0 {
+            String::new()
+        } else if proof.looked < initiated {
+            format!(
+                " (of a sample of {}, {} arrived)",
+                proof.looked, proof.arrived
+            )
+        } else {
+            format!(" ({} arrived)", proof.arrived)
+        };
         let explanation = match &open.failure {
             Some(failure) => format!(
                 "The sweep of {} for {} failed: {failure}.",
@@ -622,14 +682,12 @@ impl Desk<'_> {
                 statuses.join(", ")
             ),
             None => format!(
-                "The sweep of {} for {} found {}: {} arrived, {} failed, {} were settled with a final reason, {} are open again. What failed is held by its reason, and paged for.",
+                "The sweep of {} for {} found {}: {initiated} were re-driven{seen}, {} had arrived already, {refused} failed, {finals} were settled with a final reason, {} were not tried. What failed or did not arrive is held by its reason, and paged for.",
                 open.job.source,
                 statuses.join(", "),
                 versions(found),
-                sum.arrived + sum.already,
-                sum.failed,
-                sum.finals,
-                sum.not_run + sum.pending
+                sum.already,
+                sum.not_run
             ),
         };
         let about = About {
@@ -639,7 +697,7 @@ impl Desk<'_> {
             headline: format!("sweep of {} is over", open.job.source),
             explanation,
             advice: Vec::new(),
-            figures: json!({"result": sum}),
+            figures: json!({"result": sum, "proof": open.proof}),
         };
         self.page_job(state, open, about);
     }

@@ -253,7 +253,14 @@ impl Desk<'_> {
         record.asked = Some(asked.clone());
         record.abandon = None;
         record.widen = 0;
+        // A job of it that was begun before is asked for, too.
+        for open in state.jobs.values_mut() {
+            if open.sweeps == Some(group) || open.has(&record.group) {
+                open.asked = true;
+            }
+        }
         if back > 0 && record.restore.is_none() {
+            record.restored_at = Some(asked.at);
             record.restore = Some(asked);
         }
         let next = match record.phase.clone() {
@@ -317,7 +324,7 @@ impl Desk<'_> {
             return Ok(RedriveAnswer::plain(RedriveOutcome::NoChange, ""));
         };
         let rows = inventory.extent(group).map_or(0, |extent| extent.rows);
-        let given_back = std::mem::take(&mut record.handed_over);
+        let given_back = record.handed_over;
         if rows == 0 && given_back == 0 && record.overflow.is_none() && !in_job {
             return Ok(RedriveAnswer::plain(
                 RedriveOutcome::NoChange,
@@ -325,12 +332,10 @@ impl Desk<'_> {
             ));
         }
         record.restore = None;
-        record.abandoned += given_back;
         record.abandon = Some(Asked {
             at: self.now,
             reason: reason.to_owned(),
         });
-        state.totals.abandoned += given_back;
         let waits = if in_job {
             " A job has some of them at the moment: what comes back from it is given up, too."
         } else {

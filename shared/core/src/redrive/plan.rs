@@ -12,7 +12,7 @@ use super::job::{
     GatherCursor, Gathered, Job, JobKind, JobName, MAX_INPUTS, Phase, Sweep, SweepStatus, Token,
 };
 use super::price::{self, Micros};
-use super::state::{GroupPhase, GroupRecord, OpenJob, RedriveState};
+use super::state::{GroupPhase, GroupRecord, OpenJob, Overflow, RedriveState};
 use crate::ledger::{Group, GroupId, How, OpenName};
 use crate::names::BucketName;
 use crate::reasons::{Class, classify};
@@ -55,6 +55,16 @@ pub enum Step {
     Work {
         /// The job.
         job: JobName,
+    },
+    /// Look whether a job exists whose creation was tried, without creating it.
+    Find {
+        /// The job.
+        job: JobName,
+    },
+    /// Delete what was handed over and is given up.
+    Forget {
+        /// The group.
+        group: GroupId,
     },
     /// Ask how many objects a bucket has.
     Size {
@@ -136,7 +146,8 @@ pub fn settles_as(record: &GroupRecord) -> Option<How> {
     }
     let class = classify(&record.group.reason).class;
     match class {
-        Class::OnceMore if !record.tried_once_more => None,
+        // Each version for itself, when its one more try has failed.
+        Class::OnceMore => None,
         class => class.settles_as(),
     }
 }
@@ -218,6 +229,11 @@ impl<'a> Planner<'a> {
             if record.restore.is_some() {
                 steps.push(Step::Restore { group: *id });
             }
+            // A job may hand more over.
+            let gives_up = record.abandon.is_some() && record.handed_over > 0;
+            if gives_up && !self.state.is_in_job(&record.group) {
+                steps.push(Step::Forget { group: *id });
+            }
             if let Some(files) = self.compactable(*id) {
                 steps.push(Step::Compact { group: *id, files });
             }
@@ -262,6 +278,11 @@ impl<'a> Planner<'a> {
 
     /// The files of a group that are to become one: the smallest, while they are too many.
     fn compactable(&self, group: GroupId) -> Option<Vec<OpenName>> {
+        // What is given up is told from what came later by when its file was written.
+        let is_given_up = |record: &GroupRecord| record.abandon.is_some();
+        if self.state.groups.get(&group).is_some_and(is_given_up) {
+            return None;
+        }
         // Most groups have few files: nothing is copied for them.
         if self.inventory.files(group).len() <= COMPACT_FILES {
             return None;
@@ -297,6 +318,7 @@ impl<'a> Planner<'a> {
 
     fn work(&self, steps: &mut Vec<Step>) {
         let observes = self.settings.mode == RedriveMode::Observe;
+        let is_due = |open: &OpenJob| open.wait_until.is_none_or(|until| self.now >= until);
         for (name, open) in &self.state.jobs {
             let job = name.clone();
             if let Phase::Create { tried, .. } = &open.job.phase {
@@ -306,12 +328,17 @@ impl<'a> Planner<'a> {
                         steps.push(Step::Discard { job });
                         continue;
                     }
-                    // It may exist. To find out would mean to create it if it does not.
-                    (true, true) => continue,
+                    // It may exist, and must not be created if it does not.
+                    (true, true) => {
+                        if is_due(open) {
+                            steps.push(Step::Find { job });
+                        }
+                        continue;
+                    }
                     (false, _) => {}
                 }
             }
-            if open.wait_until.is_none_or(|until| self.now >= until) {
+            if is_due(open) {
                 steps.push(Step::Work { job });
             }
         }
@@ -593,7 +620,7 @@ impl<'a> Planner<'a> {
     fn abandoned(&self, id: GroupId, record: &GroupRecord) -> Option<Candidate> {
         let asked = record.abandon.as_ref()?;
         let mut files = self.free_files(id);
-        files.retain(|file| file.appended <= asked.at);
+        files.retain(|file| file.is_from_before(asked.at));
         self.settle(record, How::Abandoned, &files, asked.at)
     }
 
@@ -640,7 +667,8 @@ impl<'a> Planner<'a> {
         match Extent::of(files.iter().copied()) {
             None => Timestamp::MAX,
             Some(extent) if extent.rows >= thresholds.batch_objects => extent.first_appended,
-            Some(extent) => plus(extent.first_appended, thresholds.batch),
+            // Compaction writes a new file: when its rows failed stays what it was.
+            Some(extent) => plus(extent.first_appended.min(extent.oldest), thresholds.batch),
         }
     }
 
@@ -689,7 +717,6 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|(_, record)| {
                 matches!(record.phase, GroupPhase::Released { .. })
-                    && record.overflow.is_none()
                     && record.asked.is_some() == asked
             })
             .filter_map(|(id, _)| self.ready_files(*id))
@@ -726,17 +753,22 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// A released group of which more failed than is kept.
+    /// A released group of which more failed than is kept: a sweep, when the rows that were kept
+    /// are re-driven. The other way round they would be re-driven twice.
     fn overflowed(&self, id: GroupId, record: &GroupRecord) -> Option<Candidate> {
         let overflow = record.overflow.as_ref()?;
         let GroupPhase::Released { since } = record.phase else {
             return None;
         };
-        let kept = self.inventory.extent(id);
-        let rows = overflow
-            .rows
-            .saturating_add(kept.map_or(0, |kept| kept.rows));
-        let oldest = kept.map_or(overflow.oldest, |kept| kept.oldest.min(overflow.oldest));
+        // What fails after the release keeps nothing waiting.
+        let files = self.inventory.files(id);
+        if files
+            .iter()
+            .any(|file| file.name.oldest.timestamp() <= since)
+        {
+            return None;
+        }
+        let Overflow { rows, oldest, .. } = *overflow;
         let sweep = Sweep {
             statuses: vec![SweepStatus::Failed],
             created_after: Some(minus(oldest, SWEEP_MARGIN)),

@@ -66,7 +66,7 @@ pub enum RedriveStateError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RedriveClaim {
-    /// The invocation.
+    /// The invocation: its request id and when it began, `<id>@<ms>`.
     pub request_id: String,
     /// When it began.
     pub claimed_at: Timestamp,
@@ -185,6 +185,9 @@ pub struct GroupRecord {
     /// When the last job with its rows ended: failures dated up to then belong to that job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_end: Option<Timestamp>,
+    /// Most of what that job re-drove arrived.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last_arrived: bool,
     /// Its own kill switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
@@ -194,12 +197,12 @@ pub struct GroupRecord {
     /// Rows that were handed over are to be brought back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<Asked>,
-    /// An operator gives up what was written so far.
+    /// When rows that were handed over came back for the last time: they are dated to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_at: Option<Timestamp>,
+    /// An operator gives up what was written or failed so far, and what was handed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abandon: Option<Asked>,
-    /// Its one more try has failed: what is open is settled.
-    #[serde(default)]
-    pub tried_once_more: bool,
     /// Whether people were told that its reason is final.
     #[serde(default)]
     pub final_told: bool,
@@ -280,6 +283,12 @@ pub struct OpenJob {
     /// Whether people were told that it takes long.
     #[serde(default)]
     pub overdue_told: bool,
+    /// When its creation was tried for the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried_at: Option<Timestamp>,
+    /// What the proof found, once it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 impl OpenJob {
@@ -299,6 +308,8 @@ impl OpenJob {
             errors: 0,
             last_error: None,
             overdue_told: false,
+            tried_at: None,
+            proof: None,
         }
     }
 
@@ -313,6 +324,18 @@ impl OpenJob {
     pub fn has(&self, group: &Group) -> bool {
         self.job.groups.contains(group)
     }
+}
+
+/// What looking for initiated versions gave. A sweep's are many, and only some are looked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proof {
+    /// Versions that were looked for.
+    pub looked: u64,
+    /// Those that arrived.
+    pub arrived: u64,
+    /// Those that failed, or were still pending when the patience ended.
+    pub missing: u64,
 }
 
 /// A job that is over.
@@ -578,8 +601,9 @@ impl RedriveState {
         super::price::within_window(&self.spends, now)
     }
 
-    /// Keeps a job that is over.
-    pub(super) fn remember(&mut self, closed: ClosedJob) {
+    /// Keeps a job that is over, without the many groups in which its rows may be open again.
+    pub(super) fn remember(&mut self, mut closed: ClosedJob) {
+        closed.settled.reopened = Vec::new();
         self.closed.push(closed);
         let excess = self.closed.len().saturating_sub(CLOSED_KEPT);
         self.closed.drain(..excess);
@@ -611,18 +635,22 @@ impl RedriveState {
             }
         }
         // What a person has to see to is not forgotten before the ledger's own limit.
-        let keeps = |record: &GroupRecord| {
-            !record.is_closed()
-                || record.restore.is_some()
+        let is_owed = |record: &GroupRecord| {
+            record.restore.is_some()
+                || record.abandon.is_some()
                 || record.handed_over > 0
                 || record.hold.is_some()
+        };
+        let keeps = |record: &GroupRecord| {
+            !record.is_closed()
+                || is_owed(record)
                 || now.duration_since(record.phase.since()) <= REMEMBERED
         };
         self.groups.retain(|_, record| keeps(record));
         let mut closed: Vec<(Timestamp, GroupId)> = self
             .groups
             .iter()
-            .filter(|(_, record)| record.is_closed() && record.restore.is_none())
+            .filter(|(_, record)| record.is_closed() && !is_owed(record))
             .map(|(id, record)| (record.phase.since(), *id))
             .collect();
         closed.sort_unstable();

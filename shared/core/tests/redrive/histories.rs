@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use sentinel_core::ledger::Group;
 use sentinel_core::redrive::state::GroupPhase;
+use sentinel_core::settings::RedriveMode;
 
 use super::common::{group, settings, unversioned};
 use super::model::{Luck, Model};
@@ -18,6 +19,8 @@ enum Op {
     Mend(usize),
     /// Ticks, one of which dies after a step.
     Ticks(u16, Option<usize>),
+    /// The mode is switched.
+    Observe(bool),
     /// What becomes of jobs from now on.
     Luck(Luck),
     /// An operator's commands.
@@ -50,6 +53,7 @@ fn op() -> impl Strategy<Value = Op> {
             Just(Luck::Good), Just(Luck::Throttled), Just(Luck::Refused), Just(Luck::Failed),
             Just(Luck::Cancelled), Just(Luck::NoReport), Just(Luck::Pending), Just(Luck::Gone),
         ].prop_map(Op::Luck),
+        1 => any::<bool>().prop_map(Op::Observe),
         1 => proptest::option::of(any_group.clone()).prop_map(Op::Hold),
         1 => proptest::option::of(any_group.clone()).prop_map(Op::Release),
         1 => any_group.clone().prop_map(Op::Retry),
@@ -79,6 +83,8 @@ fn carry_out(model: &mut Model, op: &Op) {
             }
         }
         Op::Luck(luck) => model.luck = *luck,
+        Op::Observe(true) => model.settings.mode = RedriveMode::Observe,
+        Op::Observe(false) => model.settings.mode = RedriveMode::Automatic,
         // An unknown group is refused, and then nothing happens.
         Op::Hold(at) => {
             let group = at.map(|at| id(at, model));
@@ -103,6 +109,7 @@ fn carry_out(model: &mut Model, op: &Op) {
 fn comes_to_an_end(model: &mut Model) {
     model.broken.clear();
     model.luck = Luck::Good;
+    model.settings.mode = RedriveMode::Automatic;
     model.change(|desk, state| drop(desk.lift_hold(state, None, "over")));
     let ids: Vec<_> = model.state.groups.keys().copied().collect();
     for id in ids {
@@ -154,9 +161,11 @@ proptest! {
         ops in proptest::collection::vec(op(), 1..24),
         jobs in 1..4_usize,
         dollars in 1..6_u32,
+        kept in prop_oneof![Just(u64::MAX), 20..100_u64],
     ) {
         let (jobs, dollars) = (jobs.to_string(), dollars.to_string());
         let mut model = model(&[("REDRIVE_JOBS", &jobs), ("REDRIVE_DAILY_DOLLARS", &dollars)]);
+        model.settings.thresholds.group_sweep = kept;
         for op in &ops {
             carry_out(&mut model, op);
         }
@@ -168,7 +177,7 @@ proptest! {
     fn observing_costs_nothing(ops in proptest::collection::vec(op(), 1..16)) {
         let mut model = model(&[("REDRIVE", "observe")]);
         for op in &ops {
-            if !matches!(op, Op::Retry(_)) {
+            if !matches!(op, Op::Retry(_) | Op::Observe(_)) {
                 carry_out(&mut model, op);
             }
         }

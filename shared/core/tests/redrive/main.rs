@@ -14,3 +14,4 @@ mod histories;
 mod model;
 mod notices;
 mod planning;
+mod regressions;

@@ -11,10 +11,10 @@ use sentinel_core::redrive::apply::{Desk, Happening, Worked};
 use sentinel_core::redrive::inventory::{Inventory, Listed};
 use sentinel_core::redrive::job::{
     Creation, EndStatus, Ended, Gathered, JobId, JobKind, JobName, Manifest, Outcome, Phase,
-    Polled, Progress, Reopened, Settled, Slice, Tally,
+    Polled, Progress, Reopened, Settled, Slice, Sweep, Tally,
 };
 use sentinel_core::redrive::plan::{Step, plan};
-use sentinel_core::redrive::state::{GroupPhase, OpenJob, RedriveState};
+use sentinel_core::redrive::state::{GroupPhase, GroupRecord, OpenJob, RedriveState};
 use sentinel_core::settings::RedriveSettings;
 
 use super::common::start;
@@ -59,12 +59,18 @@ pub(crate) struct Model {
     /// Settled rows and when.
     settled: BTreeMap<(GroupId, u32), Timestamp>,
     pub(crate) handed_over: BTreeMap<GroupId, Vec<Row>>,
+    /// Rows whose files were counted and deleted.
+    dropped: BTreeMap<GroupId, Vec<Row>>,
     /// Rows of open jobs by the place of their group.
     in_job: BTreeMap<JobName, Vec<Vec<Row>>>,
     /// Jobs that S3 knows.
     at_s3: BTreeSet<JobName>,
     /// When S3 created jobs that nobody asked for, and what they cost.
     automatic: Vec<(Timestamp, u64)>,
+    /// What the manifests of sweeps hold.
+    swept: BTreeMap<JobName, Vec<Row>>,
+    /// When the versions were created.
+    created: BTreeMap<u32, Timestamp>,
     /// What was published.
     pub(crate) told: BTreeMap<String, String>,
     next_row: u32,
@@ -86,9 +92,12 @@ impl Model {
             files: BTreeMap::new(),
             settled: BTreeMap::new(),
             handed_over: BTreeMap::new(),
+            dropped: BTreeMap::new(),
             in_job: BTreeMap::new(),
             at_s3: BTreeSet::new(),
             automatic: Vec::new(),
+            swept: BTreeMap::new(),
+            created: BTreeMap::new(),
             told: BTreeMap::new(),
             next_row: 0,
             files_written: 0,
@@ -113,7 +122,14 @@ impl Model {
             let text = announcement.text.clone();
             self.told.insert(announcement.event_id, text);
         }
-        self.state = next;
+        let before = std::mem::replace(&mut self.state, next);
+        for (id, record) in &self.state.groups {
+            let ended = |known: &GroupRecord| known.abandon.is_some() && record.abandon.is_none();
+            // A retry takes the word back, and keeps what was counted.
+            if record.overflow.is_none() && before.groups.get(id).is_some_and(ended) {
+                self.dropped.remove(id);
+            }
+        }
         self.check();
     }
 
@@ -134,6 +150,7 @@ impl Model {
         let rows = (0..rows)
             .map(|_| {
                 self.next_row += 1;
+                self.created.insert(self.next_row, self.now);
                 Row {
                     id: self.next_row,
                     attempts: 0,
@@ -185,6 +202,10 @@ impl Model {
                     .map(|row| (*id, row.id))
             })
             .collect();
+        for (id, rows) in &self.dropped {
+            let rows = rows.iter().filter(|row| self.is_open(*id, row));
+            open.extend(rows.map(|row| (*id, row.id)));
+        }
         for (name, parts) in &self.in_job {
             let groups = &self.state.jobs[name].job.groups;
             for (group, rows) in groups.iter().zip(parts) {
@@ -229,10 +250,28 @@ impl Model {
             Step::Drop { group } => {
                 let dropping = self.state.groups[group].overflow.clone().unwrap().dropping;
                 let files = self.files.get_mut(group).unwrap();
-                files.retain(|file| !dropping.contains(&file.listed.name));
+                let (gone, kept) = std::mem::take(files)
+                    .into_iter()
+                    .partition(|file: &File| dropping.contains(&file.listed.name));
+                *files = kept;
+                let dropped = self.dropped.entry(*group).or_default();
+                dropped.extend(gone.into_iter().flat_map(|file| file.rows));
                 Happening::Dropped { group: *group }
             }
             Step::Discard { job } => Happening::Discarded { job: job.clone() },
+            Step::Find { job } => Happening::Looked {
+                job: job.clone(),
+                found: self.at_s3.contains(job).then(|| JobId(job.to_string())),
+            },
+            Step::Forget { group } => {
+                for row in self.handed_over.remove(group).unwrap_or_default() {
+                    self.settled.insert((*group, row.id), self.now);
+                }
+                Happening::Forgotten {
+                    group: *group,
+                    done: true,
+                }
+            }
             Step::Size { source } => Happening::Sized {
                 source: source.clone(),
                 objects: Some(1_000_000),
@@ -439,6 +478,10 @@ impl Model {
             }
             self.at_s3.insert(name.clone());
             self.jobs_created += 1;
+            if let JobKind::Sweep(sweep) = &open.job.kind {
+                self.list(open, sweep);
+                return Creation::Created(JobId(name.to_string()));
+            }
             let rows: u64 = self.in_job[name].iter().map(|rows| rows.len() as u64).sum();
             if !open.asked {
                 self.automatic.push((open.job.planned_at, 250_000 + rows));
@@ -452,6 +495,59 @@ impl Model {
             );
         }
         Creation::Created(JobId(name.to_string()))
+    }
+
+    /// S3 makes the manifest of a sweep: of what failed of versions that are new enough.
+    fn list(&mut self, open: &OpenJob, sweep: &Sweep) {
+        let id = open.sweeps.unwrap();
+        let after = sweep.created_after.unwrap();
+        let files = self.files.get(&id).into_iter().flatten();
+        let rows: BTreeMap<u32, Row> = files
+            .flat_map(|file| &file.rows)
+            .chain(self.dropped.get(&id).into_iter().flatten())
+            .filter(|row| self.is_open(id, row))
+            // A version is created before its replication fails, and long before it comes back.
+            .filter(|row| self.created[&row.id] > after)
+            .map(|row| (row.id, row.clone()))
+            .collect();
+        let rows = rows.into_values().collect();
+        self.swept.insert(open.job.name.clone(), rows);
+    }
+
+    /// What failed is written down row by row; of what was initiated only the first is looked for.
+    fn settle_sweep(&mut self, open: &OpenJob, ended: &Ended, found: bool) -> Settled {
+        let id = open.sweeps.unwrap();
+        let rows = self.swept.get(&open.job.name).cloned().unwrap_or_default();
+        let mut result = Settled::default();
+        let mut outcome = Outcome::default();
+        if found && ended.status != EndStatus::Cancelled {
+            if self.broken.contains(&id) {
+                outcome.failed = rows.len() as u64;
+                let known = self.state.groups[&id].group.clone();
+                self.reopen(&mut result, &known, rows, ended.at);
+            } else {
+                outcome.initiated = rows.len() as u64;
+            }
+        }
+        result.groups.push(outcome);
+        result
+    }
+
+    fn prove_sweep(&mut self, open: &OpenJob, settled: &Settled) -> Settled {
+        let id = open.sweeps.unwrap();
+        let rows = self.swept[&open.job.name].clone();
+        let mut result = settled.clone();
+        if self.luck == Luck::Pending {
+            let known = self.state.groups[&id].group.clone();
+            result.groups[0].pending += 1;
+            self.reopen(&mut result, &known, rows[..1].to_vec(), self.now);
+        } else {
+            result.groups[0].arrived += 1;
+            for row in rows {
+                self.settled.insert((id, row.id), self.now);
+            }
+        }
+        result
     }
 
     fn poll(&self, id: &JobId) -> Polled {
@@ -470,6 +566,9 @@ impl Model {
     }
 
     fn settle(&mut self, open: &OpenJob, ended: &Ended, found: bool) -> Settled {
+        if let JobKind::Sweep(_) = open.job.kind {
+            return self.settle_sweep(open, ended, found);
+        }
         let mut result = Settled::default();
         let mut parts = self.in_job[&open.job.name].clone();
         for (group, rows) in open.job.groups.iter().zip(&mut parts) {
@@ -520,6 +619,9 @@ impl Model {
     }
 
     fn prove(&mut self, open: &OpenJob, settled: &Settled) -> Settled {
+        if let JobKind::Sweep(_) = open.job.kind {
+            return self.prove_sweep(open, settled);
+        }
         let mut result = settled.clone();
         let mut parts = self.in_job[&open.job.name].clone();
         for (index, (group, rows)) in open.job.groups.iter().zip(&mut parts).enumerate() {
@@ -548,6 +650,25 @@ impl Model {
     /// What must be true at every moment.
     fn check(&self) {
         let state = &self.state;
+        for (id, rows) in &self.dropped {
+            let known = state
+                .groups
+                .get(id)
+                .is_some_and(|record| record.overflow.is_some());
+            let in_files = |row: &Row| {
+                let files = self.files.get(id).into_iter().flatten();
+                let handed_over = self.handed_over.get(id).into_iter().flatten();
+                let of_jobs = self.in_job.values().flatten().flatten();
+                files
+                    .flat_map(|file| &file.rows)
+                    .chain(handed_over)
+                    .chain(of_jobs)
+                    .any(|known| known.id == row.id)
+            };
+            for row in rows.iter().filter(|row| !known && self.is_open(*id, row)) {
+                assert!(in_files(row), "{id} has forgotten row {}", row.id);
+            }
+        }
         let mut lanes = BTreeSet::new();
         for open in state.jobs.values() {
             assert!(lanes.insert(&open.job.source), "one job a lane");

@@ -28,7 +28,7 @@ fn last(bench: &Bench, event: Event) -> Announcement {
         .clone()
 }
 
-fn manifest(objects: u64) -> Gathered {
+pub(crate) fn manifest(objects: u64) -> Gathered {
     Gathered {
         manifest: Some(Manifest {
             bucket: "work-use1".parse().unwrap(),
@@ -147,7 +147,7 @@ fn abandoned() -> Bench {
     bench
 }
 
-fn swept(result: Outcome) -> Bench {
+fn swept(reported: Outcome, proved: Outcome) -> Bench {
     let mut bench = failing(&[]);
     let command = SweepCommand {
         source: None,
@@ -168,27 +168,8 @@ fn swept(result: Outcome) -> Bench {
         desk.confirm(state, &confirm, &command).unwrap();
     });
     let sweep = bench.begin();
-    let created = Creation::Created(JobId("4f1c".to_owned()));
-    bench.worked(&sweep, Worked::Create(created));
-    let ended = sentinel_core::redrive::job::Ended {
-        id: JobId("4f1c".to_owned()),
-        status: sentinel_core::redrive::job::EndStatus::Complete,
-        at: bench.now,
-        progress: Progress::default(),
-        reasons: Vec::new(),
-    };
-    bench.worked(&sweep, Worked::Poll(Polled::Ended(ended)));
-    let tally = sentinel_core::redrive::job::Tally {
-        found: true,
-        ..Default::default()
-    };
-    bench.worked(&sweep, Worked::Report(Slice::Done(tally)));
-    let settled = sentinel_core::redrive::job::Settled {
-        groups: vec![result],
-        ..Default::default()
-    };
-    bench.worked(&sweep, Worked::Settle(Slice::Done(settled)));
-    bench.worked(&sweep, Worked::Close(Slice::Done(())));
+    let complete = sentinel_core::redrive::job::EndStatus::Complete;
+    bench.end_sweep(&sweep, complete, reported, proved);
     bench
 }
 
@@ -259,12 +240,20 @@ fn announcements() {
         pending: 4,
         ..Outcome::default()
     };
-    let found = Outcome {
-        arrived: 90,
+    let reported = Outcome {
+        initiated: 9000,
+        already: 1,
         failed: 6,
         finals: 3,
         not_run: 1,
         ..Outcome::default()
+    };
+    let proved = Outcome {
+        arrived: 997,
+        finals: 4,
+        failed: 7,
+        pending: 1,
+        ..reported
     };
     #[rustfmt::skip]
     let table = vec![
@@ -280,8 +269,8 @@ fn announcements() {
         ("overflowed", overflowed(), Event::GroupOverflowed),
         ("job-failed", sampled(Fate::Fails), Event::JobFailed),
         ("job-overdue", overdue(), Event::JobOverdue),
-        ("sweep-ended", swept(found), Event::SweepEnded),
-        ("sweep-empty", swept(Outcome::default()), Event::SweepEnded),
+        ("sweep-ended", swept(reported, proved), Event::SweepEnded),
+        ("sweep-empty", swept(Outcome::default(), Outcome::default()), Event::SweepEnded),
         ("budget", broke(), Event::RedriveBudgetExhausted),
         ("breaker-opened", breaker(false), Event::BreakerOpened),
         ("breaker-closed", breaker(true), Event::BreakerClosed),

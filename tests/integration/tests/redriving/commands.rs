@@ -182,3 +182,44 @@ fn a_lost_document_is_paged_with_the_way_back() {
         assert!(error.expect_err("later").chain().contains("has schema 9"));
     });
 }
+
+#[test]
+fn regression_many_new_groups_are_all_paged_for() {
+    on_virtual_time(async || {
+        let mut stage = Stage::new(&[("REDRIVE", "observe")]);
+        for number in 0..230 {
+            stage.append(&format!("NewReason{number}"));
+        }
+        stage.minutes(5).await;
+        let told = stage.announced();
+        let pages = told.iter().filter(|event| *event == "replication-failing");
+        assert_eq!(pages.count(), 230);
+        assert!(!told.contains(&"redrive-stuck".to_owned()));
+    });
+}
+
+#[test]
+fn regression_what_was_handed_over_is_deleted_when_it_is_given_up() {
+    on_virtual_time(async || {
+        // Everything is too old at once.
+        let mut stage = Stage::new(&[("REDRIVE_AGE_DAYS", "1"), ("REDRIVE", "observe")]);
+        let group = failing(&mut stage, 5).await;
+        stage.rest(25 * 3600).await;
+        stage.minutes(3).await;
+        let status = stage.status().await;
+        assert_eq!(
+            status["counts"]["waitingForAPerson"],
+            json!(5),
+            "{status:#}"
+        );
+        assert!(!stage.files("ledger/handed-over/").is_empty());
+        let abandon = json!({"command": "abandon", "group": group, "reason": "old test data"});
+        assert_eq!(stage.command(abandon).await["outcome"], "abandoning");
+        stage.minutes(2).await;
+        assert_eq!(stage.files("ledger/handed-over/"), [""; 0]);
+        let status = stage.status().await;
+        assert_eq!(status["totals"]["abandoned"], json!(5));
+        let retry = json!({"command": "retry", "group": group, "reason": "mended"});
+        assert_eq!(stage.command(retry).await["outcome"], "no-change");
+    });
+}

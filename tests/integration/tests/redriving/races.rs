@@ -62,3 +62,50 @@ fn a_dead_workers_claim_expires() {
         assert_eq!(stage.missing(HOME, AWAY), 0);
     });
 }
+
+#[test]
+fn regression_of_two_deliveries_of_one_tick_one_works() {
+    on_virtual_time(async || {
+        let stage = Stage::new(&[]);
+        stage.deny(Some("DstBucketUnversioned"));
+        stage.write(HOME, 10);
+        stage.rest(120).await;
+        stage.collect().await;
+        let (one, other) = (stage.another(), stage.another());
+        let deadline = stage.now() + jiff::SignedDuration::from_secs(300);
+        let tick = json!({"command": "tick"});
+        let (first, second) = tokio::join!(
+            redrive::handle(&one, tick.clone(), deadline, "the same"),
+            redrive::handle(&other, tick.clone(), deadline, "the same"),
+        );
+        let mut outcomes = [first.unwrap().outcome, second.unwrap().outcome].map(|o| o.as_str());
+        outcomes.sort_unstable();
+        assert!(
+            outcomes == ["busy", "worked"] || outcomes == ["idle", "worked"],
+            "{outcomes:?}"
+        );
+        assert_eq!(stage.announced(), ["replication-failing"], "told once");
+    });
+}
+
+#[test]
+fn regression_a_repetition_does_not_take_a_dead_ones_claim_for_its_own() {
+    on_virtual_time(async || {
+        let stage = Stage::new(&[]);
+        stage.deny(Some("DstBucketUnversioned"));
+        stage.write(HOME, 10);
+        stage.rest(120).await;
+        stage.collect().await;
+        let begun = stage.sim.requests_of("another");
+        stage.sim.crash_after("another", begun + 5);
+        let another = stage.another();
+        let deadline = stage.now() + jiff::SignedDuration::from_secs(300);
+        let tick = json!({"command": "tick"});
+        let dying = redrive::handle(&another, tick.clone(), deadline, "request-1");
+        let died = tokio::time::timeout(std::time::Duration::from_secs(200), dying).await;
+        assert!(died.is_err() || died.unwrap().is_err());
+        // The stage's first invocation has that id, too. The dead one may only seem to be dead.
+        let mut stage = stage;
+        assert_eq!(stage.command(tick).await["outcome"], "busy");
+    });
+}

@@ -12,6 +12,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use jiff::{SignedDuration, Timestamp};
 use sentinel_aws::edge::{Edge, EdgeParts, HttpClients, Sink};
 use sentinel_aws::endpoints::EndpointOverrides;
+use sentinel_core::ledger::{Group, OpenFile, Row};
 use sentinel_core::settings::{CollectorSettings, RedriveSettings};
 use serde_json::{Value, json};
 use simulator::{Simulator, WorldConfig};
@@ -235,6 +236,28 @@ impl Stage {
                 world.put_object_as_person(bucket, &key, "body");
             }
         });
+    }
+
+    /// A row of a group of its own appears in the ledger.
+    pub(crate) fn append(&self, reason: &str) {
+        let group = Group {
+            source: HOME.parse().unwrap(),
+            destination: AWAY.parse().unwrap(),
+            rule: format!("to-{AWAY}"),
+            reason: reason.to_owned(),
+        };
+        let row = Row {
+            key: "photos/1.jpg".to_owned(),
+            version: "1".to_owned(),
+            failed_at: self.now().into(),
+            attempts: 0,
+            size: None,
+            group: 0,
+        };
+        let file = OpenFile::new(&group, vec![row]).unwrap().unwrap();
+        let body = String::from_utf8(file.body).unwrap();
+        self.sim
+            .with(|world| world.put_object_as_person(STATE, &file.name.key(), &body));
     }
 
     pub(crate) fn deny(&self, reason: Option<&str>) {

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Desk, later};
+use crate::announce::OUTBOX_FULL;
 use crate::ledger::{GroupId, OpenName};
 use crate::redrive::inventory::{Extent, Inventory, Listed};
 use crate::redrive::plan::{SWEEP_MARGIN, settles_as};
@@ -10,6 +11,9 @@ use crate::redrive::state::{GroupPhase, GroupRecord, Overflow, RedriveState};
 
 /// Files that an overflowed group drops in one round.
 const DROPPED_AT_ONCE: usize = 500;
+
+/// An outbox that is still half full after this long is not being published.
+const ROOM_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 impl Desk<'_> {
     /// Takes note of what the ledger holds: groups open, close, are held anew, overflow.
@@ -20,11 +24,21 @@ impl Desk<'_> {
                 continue;
             };
             let before = record.clone();
+            if record.is_closed() && self.has_no_room(state) {
+                // It opens with the next look, when what waits was published.
+                continue;
+            }
             self.look_at(state, &mut record, inventory.files(id));
             if record != before {
                 state.groups.insert(id, record);
             }
         }
+    }
+
+    /// Whether enough waits to be told. When no topic takes anything it is no use to wait.
+    fn has_no_room(&self, state: &RedriveState) -> bool {
+        let waits = |at: Timestamp| self.now.duration_since(at) < ROOM_WITHIN;
+        state.outbox.len() >= OUTBOX_FULL && state.outbox.first().is_some_and(|one| waits(one.at))
     }
 
     pub(super) fn look_at(
@@ -36,7 +50,18 @@ impl Desk<'_> {
         let in_job = state.is_in_job(&record.group);
         self.look_at_abandon(state, record, files, in_job);
         let Some(extent) = Extent::of(files) else {
-            let waits = in_job || record.restore.is_some() || record.overflow.is_some();
+            let waits = in_job
+                || record.restore.is_some()
+                || record.abandon.is_some()
+                || record.overflow.is_some();
+            // Nothing of it is kept that a sample could take: the next sweep tells.
+            if let GroupPhase::Held { next_sample_at, .. } = record.phase
+                && record.overflow.is_some()
+                && next_sample_at <= self.now
+                && !in_job
+            {
+                record.phase = GroupPhase::Released { since: self.now };
+            }
             if !waits && !record.is_closed() {
                 self.close(state, record);
             }
@@ -50,8 +75,10 @@ impl Desk<'_> {
                 record.phase = GroupPhase::Final { since: self.now };
             }
             GroupPhase::Closed { since } => {
-                // What failed before its last job ended belongs to that job, and is mostly settled.
-                if record.last_end.is_some_and(|end| extent.newest <= end) {
+                // What failed before its last job ended belongs to that job, and is mostly settled;
+                // what is not arrives like the rest, if the rest did.
+                let is_late = record.last_end.is_some_and(|end| extent.newest <= end);
+                if is_late && record.last_arrived {
                     record.phase = GroupPhase::Released { since: self.now };
                 } else {
                     // A cause that comes and goes is sampled ever more slowly.
@@ -101,7 +128,9 @@ impl Desk<'_> {
         let Some(asked) = record.abandon.clone() else {
             return;
         };
-        if in_job || files.iter().any(|file| file.appended <= asked.at) {
+        let has_more = files.iter().any(|file| file.is_from_before(asked.at));
+        // What was handed over is deleted by a step of its own.
+        if in_job || has_more || record.handed_over > 0 {
             return;
         }
         record.abandon = None;
@@ -138,7 +167,13 @@ impl Desk<'_> {
             .overflow
             .as_ref()
             .is_some_and(|overflow| !overflow.dropping.is_empty());
-        if extent.rows <= kept || dropping {
+        // What failed since S3 made the manifest of a sweep is not in it: were it counted and
+        // deleted now, the end of the sweep would forget it.
+        let swept = state
+            .jobs
+            .values()
+            .any(|open| open.sweeps == Some(record.group.id()));
+        if extent.rows <= kept || dropping || swept {
             return;
         }
         let mut files: Vec<&Listed> = files.iter().collect();
@@ -150,12 +185,19 @@ impl Desk<'_> {
                 .values()
                 .any(|open| open.job.inputs.contains(&key))
         };
+        // Restored rows are dated to their return, so nobody would know when a sweep for them has
+        // to begin.
+        let may_be_restored = |file: &Listed| {
+            record
+                .restored_at
+                .is_some_and(|at| file.name.oldest.timestamp() <= at)
+        };
         let mut rows = 0_u64;
         let surplus: Vec<OpenName> = files
             .into_iter()
             .filter(|file| {
                 rows = rows.saturating_add(file.name.rows);
-                rows > kept && !frozen(file)
+                rows > kept && !frozen(file) && !may_be_restored(file)
             })
             .map(|file| file.name)
             .take(DROPPED_AT_ONCE)
@@ -187,7 +229,6 @@ impl Desk<'_> {
         record.replicated = 0;
         record.finals = 0;
         record.abandoned = 0;
-        record.tried_once_more = false;
         record.asked = None;
     }
 
@@ -234,8 +275,8 @@ impl Desk<'_> {
         let was_final = matches!(record.phase, GroupPhase::Final { .. });
         record.phase = GroupPhase::Closed { since: self.now };
         record.asked = None;
+        record.restored_at = None;
         record.widen = 0;
-        record.tried_once_more = false;
         if !was_final {
             self.tell_closed(state, record);
         }

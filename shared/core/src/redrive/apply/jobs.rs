@@ -9,7 +9,7 @@ use crate::redrive::job::{
     Phase, Polled, ProveCursor, ReportCursor, SettleCursor, Settled, Slice, Tally, Token,
 };
 use crate::redrive::price::{self, Micros};
-use crate::redrive::state::{OpenJob, RedriveState};
+use crate::redrive::state::{OpenJob, Proof, RedriveState};
 
 /// S3 is asked how a job stands no faster than this.
 const POLL_EVERY: SignedDuration = SignedDuration::from_secs(30);
@@ -41,6 +41,7 @@ impl Desk<'_> {
                     token,
                     tried: true,
                 };
+                open.tried_at = Some(self.now);
             }
             (Phase::Create { gathered, .. }, Worked::Create(creation)) => {
                 self.created(state, &mut open, gathered, creation);
@@ -345,8 +346,29 @@ fn proved(
             settled: so_far,
             cursor: cursor.clone(),
         },
-        Slice::Done(settled) => closing(gathered, ended, settled.clone()),
+        Slice::Done(settled) => {
+            open.proof = Some(proof(&so_far, settled));
+            closing(gathered, ended, settled.clone())
+        }
     };
+}
+
+/// What the proof found: the difference between the figures before and after it.
+fn proof(before: &Settled, after: &Settled) -> Proof {
+    let sum = |settled: &Settled| {
+        let mut sum = Outcome::default();
+        settled.groups.iter().for_each(|outcome| sum.add(outcome));
+        sum
+    };
+    let (before, after) = (sum(before), sum(after));
+    let arrived = after.arrived.saturating_sub(before.arrived);
+    let gone = after.finals.saturating_sub(before.finals);
+    let missing = (after.failed + after.pending).saturating_sub(before.failed + before.pending);
+    Proof {
+        looked: arrived + gone + missing,
+        arrived,
+        missing,
+    }
 }
 
 fn closing(gathered: Gathered, ended: Ended, settled: Settled) -> Phase {

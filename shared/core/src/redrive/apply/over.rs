@@ -6,6 +6,7 @@ use super::{Desk, later};
 use crate::ledger::How;
 use crate::reasons::{Class, classify};
 use crate::redrive::job::{EndStatus, Ended, Gathered, JobKind, JobName, Outcome, Settled};
+use crate::redrive::notice::versions;
 use crate::redrive::price::Micros;
 use crate::redrive::state::{
     Breaker, ClosedJob, GroupPhase, GroupRecord, OpenBreaker, OpenJob, RedriveState,
@@ -57,6 +58,11 @@ impl Desk<'_> {
             // Only what S3 ran says something of failures that it did not have.
             if let Some(ended) = &ended {
                 record.last_end = record.last_end.max(Some(ended.at));
+                let Outcome {
+                    arrived, already, ..
+                } = part.outcome;
+                let back = part.outcome.failed + part.outcome.not_run + part.outcome.pending;
+                record.last_arrived = arrived + already > back;
             }
             Self::count(state, &mut record, &open, &part);
             match &open.job.kind {
@@ -68,7 +74,10 @@ impl Desk<'_> {
             state.groups.insert(group.id(), record);
         }
         if let JobKind::Sweep(_) = open.job.kind {
-            self.sweep_over(state, &open, &sum, gave_up);
+            let cancelled = ended
+                .as_ref()
+                .is_some_and(|ended| ended.status == EndStatus::Cancelled);
+            self.sweep_over(state, &open, &sum, gave_up, cancelled);
         }
         let cost = spent_on(state, &open.job.name);
         if ended.is_some() {
@@ -131,6 +140,7 @@ impl Desk<'_> {
             ..
         } = part.outcome;
         let arrived = part.outcome.arrived + part.outcome.already;
+        let once_more = classify(&record.group.reason).class == Class::OnceMore;
         if open.discarded {
             "its sample was given up before it began".clone_into(&mut record.last);
             Self::hold(record, since, self.now);
@@ -140,16 +150,16 @@ impl Desk<'_> {
             record.last = format!("a sample arrived ({arrived} of {})", part.rows);
             record.phase = GroupPhase::Released { since: self.now };
             self.tell_sample_arrived(state, record, arrived, part.rows);
+        } else if once_more && failed + finals > 0 && open.failure.is_none() && !part.cancelled {
+            // A few say nothing of the others: each of them has its one more try, and is settled
+            // by its own verdict.
+            "its sample was tried once more; the others follow".clone_into(&mut record.last);
+            record.samples = 0;
+            record.widen = 0;
+            record.phase = GroupPhase::Released { since: self.now };
         } else if failed + not_run + pending > 0 || open.failure.is_some() || part.cancelled {
             record.samples = record.samples.saturating_add(1);
             record.asked = None;
-            let once_more = classify(&record.group.reason).class == Class::OnceMore;
-            if once_more && failed > 0 {
-                record.tried_once_more = true;
-                "it was tried once more, in vain".clone_into(&mut record.last);
-                record.phase = GroupPhase::Final { since: self.now };
-                return;
-            }
             self.lengthen(record);
             let next = self.next_sample(record);
             Self::hold(record, since, next);
@@ -229,24 +239,47 @@ impl Desk<'_> {
         open: &OpenJob,
         sum: &Outcome,
         gave_up: bool,
+        cancelled: bool,
     ) {
-        state.totals.replicated += sum.arrived + sum.already;
+        let proof = open.proof.unwrap_or_default();
+        let is_proven = proof.missing == 0 && (proof.looked > 0 || sum.initiated == 0);
+        let replicated = if is_proven {
+            sum.initiated.max(sum.arrived)
+        } else {
+            sum.arrived
+        };
+        state.totals.replicated += replicated + sum.already;
         state.totals.finals += sum.finals;
-        let group = open.sweeps.and_then(|id| state.groups.get_mut(&id));
-        if let Some(record) = group {
-            if gave_up || open.failure.is_some() {
-                // The next one waits for the next sample: a sweep costs more than any other job.
+        let swept = open.sweeps.and_then(|id| state.groups.get(&id)).cloned();
+        if let Some(mut record) = swept {
+            let again = if gave_up || open.failure.is_some() {
                 record.asked = None;
-                record.phase = GroupPhase::Held {
-                    since: self.now,
-                    next_sample_at: later(
-                        self.now,
-                        SignedDuration::from_secs(record.interval_seconds.max(1)),
-                    ),
-                };
+                // Whoever has to know is told of the job.
+                let next = self.next_sample(&record);
+                Self::hold(&mut record, self.now, next);
+                None
+            } else if cancelled {
+                Some("its sweep was cancelled".to_owned())
+            } else if sum.not_run > 0 {
+                Some(format!("its sweep did not try {}", versions(sum.not_run)))
+            } else if !is_proven {
+                Some(format!(
+                    "of {} that its sweep re-drove and that were looked for, {} did not arrive",
+                    versions(proof.looked),
+                    proof.looked - proof.arrived
+                ))
             } else {
+                // What failed is in the ledger, by its reason; all else has arrived.
                 record.overflow = None;
+                None
+            };
+            if let (Some(why), Some(overflow)) = (again, record.overflow.clone()) {
+                // The next sweep waits: it costs more than any other job.
+                self.lengthen(&mut record);
+                let oldest = Some(overflow.oldest);
+                self.hold_anew(state, &mut record, overflow.rows, oldest, Some(&why));
             }
+            state.groups.insert(record.group.id(), record);
         }
         if !open.discarded {
             self.tell_sweep(state, open, sum);
@@ -261,7 +294,12 @@ impl Desk<'_> {
         ended: Option<&Ended>,
         sum: &Outcome,
     ) {
-        let known = sum.arrived + sum.already + sum.failed + sum.finals + sum.pending;
+        // Of what a sweep initiated only some are looked for.
+        let arrived = match open.job.kind {
+            JobKind::Sweep(_) => sum.initiated.max(sum.arrived),
+            _ => sum.arrived,
+        };
+        let known = arrived + sum.already + sum.failed + sum.finals + sum.pending;
         let mostly_failed = matches!(open.job.kind, JobKind::Release | JobKind::Sweep(_))
             && sum.failed > 0
             && sum.failed * 2 >= known;
