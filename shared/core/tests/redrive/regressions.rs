@@ -235,18 +235,56 @@ fn regression_an_overflow_ends_only_with_a_sweep_that_arrived() {
 }
 
 #[test]
-fn regression_a_few_refusals_of_a_large_sweep_do_not_open_the_breaker() {
-    let (mut bench, sweep) = Bench::sweeping();
-    let reported = Outcome {
-        failed: 3000,
-        ..initiated(77_000)
-    };
-    let proved = Outcome {
-        arrived: 1000,
-        ..reported
-    };
-    bench.end_sweep(&sweep, EndStatus::Complete, reported, proved);
-    assert_eq!(bench.state.breaker.failures, 0);
+fn regression_what_a_large_sweep_says_to_the_breaker() {
+    #[rustfmt::skip]
+    let table = [
+        // refused by S3; of a sample of 1000: arrived, failed, pending -> whether it counts
+        (3000, 1000, 0, 0, 0),
+        (90_000, 1000, 0, 0, 1),
+        (0, 400, 600, 0, 1),
+        (0, 600, 400, 0, 0),
+        (0, 0, 0, 1000, 0),
+    ];
+    for (refused, arrived, failed, pending, failures) in table {
+        let (mut bench, sweep) = Bench::sweeping();
+        let reported = Outcome {
+            failed: refused,
+            ..initiated(77_000)
+        };
+        let proved = Outcome {
+            arrived,
+            failed: refused + failed,
+            pending,
+            ..reported
+        };
+        bench.end_sweep(&sweep, EndStatus::Complete, reported, proved);
+        assert_eq!(
+            bench.state.breaker.failures, failures,
+            "{reported:?} {proved:?}"
+        );
+    }
+}
+
+#[test]
+fn regression_a_try_that_begins_does_not_end_the_pauses() {
+    let mut bench = Bench::new(&[]);
+    let sample = tried(&mut bench);
+    let job = sample.job.name.clone();
+    let mut pauses = Vec::new();
+    for _ in 0..5 {
+        bench.worked(&sample, Worked::Trying);
+        let throttled = Creation::Throttled("slow down".to_owned());
+        bench.worked(&sample, Worked::Create(throttled));
+        let until = bench.state.jobs[&job].wait_until.unwrap();
+        pauses.push(until.duration_since(bench.now).as_secs());
+        bench.now = until;
+    }
+    assert_eq!(pauses, [30, 60, 120, 240, 480]);
+    assert_eq!(
+        bench.state.jobs[&job].tried_at,
+        Some(bench.now - SignedDuration::from_mins(8))
+    );
+    assert!(bench.events().contains(&"redrive-stuck"));
 }
 
 #[test]

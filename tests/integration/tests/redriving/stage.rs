@@ -255,9 +255,8 @@ impl Stage {
             group: 0,
         };
         let file = OpenFile::new(&group, vec![row]).unwrap().unwrap();
-        let body = String::from_utf8(file.body).unwrap();
         self.sim
-            .with(|world| world.put_object_as_person(STATE, &file.name.key(), &body));
+            .with(|world| world.put_object_as_person(STATE, &file.name.key(), file.body));
     }
 
     pub(crate) fn deny(&self, reason: Option<&str>) {

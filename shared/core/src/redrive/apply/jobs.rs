@@ -21,7 +21,11 @@ impl Desk<'_> {
         let Some(mut open) = state.jobs.get(job).cloned() else {
             return;
         };
-        if !matches!(work, Worked::Create(Creation::Throttled(_))) {
+        // A try that begins has not succeeded yet.
+        if !matches!(
+            work,
+            Worked::Trying | Worked::Create(Creation::Throttled(_))
+        ) {
             open.errors = 0;
             open.last_error = None;
             open.wait_until = None;

@@ -294,18 +294,14 @@ impl Desk<'_> {
         ended: Option<&Ended>,
         sum: &Outcome,
     ) {
-        // Of what a sweep initiated only some are looked for.
-        let arrived = match open.job.kind {
-            JobKind::Sweep(_) => sum.initiated.max(sum.arrived),
-            _ => sum.arrived,
-        };
-        let known = arrived + sum.already + sum.failed + sum.finals + sum.pending;
+        let (failed, known) = failed_of(open, sum);
         let mostly_failed = matches!(open.job.kind, JobKind::Release | JobKind::Sweep(_))
-            && sum.failed > 0
-            && sum.failed * 2 >= known;
-        let failure = open.failure.clone().or_else(|| {
-            mostly_failed.then(|| format!("{} of {known} versions failed", sum.failed))
-        });
+            && failed > 0
+            && failed * 2 >= known;
+        let failure = open
+            .failure
+            .clone()
+            .or_else(|| mostly_failed.then(|| format!("{failed} of {known} versions failed")));
         let ran = ended.is_some_and(|ended| ended.status != EndStatus::Cancelled);
         let Some(failure) = failure else {
             if ran {
@@ -340,6 +336,21 @@ impl Desk<'_> {
         });
         self.tell_breaker_open(state);
     }
+}
+
+/// How many versions failed, and of how many. Of what a sweep initiated only some are looked for:
+/// they stand for the others.
+fn failed_of(open: &OpenJob, sum: &Outcome) -> (u64, u64) {
+    if let JobKind::Sweep(_) = open.job.kind {
+        let proof = open.proof.unwrap_or_default();
+        let lost = proof.missing.saturating_sub(sum.pending);
+        let refused = sum.failed.saturating_sub(lost);
+        let initiated = sum.initiated.max(proof.looked);
+        let failed = refused + initiated.saturating_mul(lost) / proof.looked.max(1);
+        return (failed, initiated + sum.already + sum.finals + refused);
+    }
+    let known = sum.arrived + sum.already + sum.failed + sum.finals + sum.pending;
+    (sum.failed, known)
 }
 
 fn spent_on(state: &RedriveState, job: &JobName) -> Micros {
