@@ -94,7 +94,9 @@ impl Turn<'_> {
     }
 
     fn busy(&self, state: &RedriveState) -> Option<RedriveAnswer> {
-        let claim = state.foreign_claim(&self.claimant, self.now())?;
+        // This invocation claims only afterwards: whatever the name, it is somebody else's.
+        let now = self.now();
+        let claim = state.claim.as_ref().filter(|claim| now <= claim.expires)?;
         Some(RedriveAnswer::plain(
             RedriveOutcome::Busy,
             format!(

@@ -118,7 +118,9 @@ fn comes_to_an_end(model: &mut Model) {
     // The longest sampling interval and a day of the budget, a few times over.
     for _ in 0..6 * 24 * 60 {
         model.tick(None);
-        if model.open().is_empty() && model.state.jobs.is_empty() {
+        let mut records = model.state.groups.values();
+        let is_closed = records.all(sentinel_core::redrive::state::GroupRecord::is_closed);
+        if model.open().is_empty() && model.state.jobs.is_empty() && is_closed {
             break;
         }
     }

@@ -313,6 +313,22 @@ fn regression_restored_rows_are_never_dropped() {
 }
 
 #[test]
+fn regression_something_is_kept_to_sample() {
+    let mut bench = Bench::new(&[("GROUP_SWEEP_THRESHOLD", "100000")]);
+    // As large as compaction makes them.
+    bench.fail(&unversioned(), 490_000);
+    bench.wait(MINUTE);
+    bench.fail(&unversioned(), 7);
+    bench.drop_counted();
+    assert_eq!(
+        bench.record(&unversioned()).overflow.clone().unwrap().rows,
+        7
+    );
+    bench.wait(15 * MINUTE);
+    assert_eq!(bench.begin().job.kind, JobKind::Sample);
+}
+
+#[test]
 fn regression_no_page_is_dropped_while_topics_take_them() {
     let mut bench = Bench::new(&[]);
     let ids: BTreeSet<GroupId> = (0..250)

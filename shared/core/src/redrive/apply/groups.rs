@@ -196,8 +196,10 @@ impl Desk<'_> {
         let surplus: Vec<OpenName> = files
             .into_iter()
             .filter(|file| {
+                // One is always kept, however large: a sample needs something to take.
+                let is_first = rows == 0;
                 rows = rows.saturating_add(file.name.rows);
-                rows > kept && !frozen(file) && !may_be_restored(file)
+                rows > kept && !is_first && !frozen(file) && !may_be_restored(file)
             })
             .map(|file| file.name)
             .take(DROPPED_AT_ONCE)
