@@ -313,6 +313,24 @@ fn regression_restored_rows_are_never_dropped() {
 }
 
 #[test]
+fn regression_a_refused_release_is_not_asked_for_again_at_once() {
+    for asks in [false, true] {
+        let mut bench = Bench::new(&[]);
+        bench.released(1000);
+        if asks {
+            bench.retry();
+        }
+        bench.wait(20 * MINUTE);
+        let release = bench.begin();
+        assert_eq!(release.asked, asks);
+        bench.run(&release, 1000, Fate::Refused);
+        assert_eq!(bench.phase(&unversioned()).as_str(), "held", "{asks}");
+        assert_eq!(bench.next_sample_in(), 1800, "{asks}");
+        assert!(bench.begun().is_empty(), "{asks}");
+    }
+}
+
+#[test]
 fn regression_something_is_kept_to_sample() {
     let mut bench = Bench::new(&[("GROUP_SWEEP_THRESHOLD", "100000")]);
     // As large as compaction makes them.

@@ -195,7 +195,9 @@ impl Desk<'_> {
             "a job re-drove {} versions: {arrived} arrived, {failed} failed",
             part.rows
         );
-        if open.discarded || failed + not_run + pending == 0 || !part.came_back {
+        // Of a job that S3 refused the rows stay where they are: nothing comes back.
+        let is_open = part.came_back || open.failure.is_some();
+        if open.discarded || failed + not_run + pending == 0 || !is_open {
             return;
         }
         self.lengthen(record);
