@@ -14,6 +14,9 @@ use super::sdk;
 use super::spectator::{Kind, Spectator};
 use crate::history::{Cause, Ending, Function, Invocation, Line};
 
+/// A message that was received more often than this does not meet an invocation that dies.
+const SPARED: &str = "3";
+
 /// An invocation that dies by chance does so at one of this many first requests: about as many as
 /// it sends.
 fn deadly(function: Function) -> u64 {
@@ -163,7 +166,7 @@ impl Lambda {
             .filter(|crash| crash.request_id == request_id && attempt == 1)
         {
             inner.sim.crash_after(&environment.label, crash.request);
-        } else if let Some(request) = self.doom() {
+        } else if let Some(request) = self.doom(payload) {
             inner.sim.crash_after(&environment.label, request);
         }
         let timeout = inner.deployed.timeout();
@@ -203,9 +206,13 @@ impl Lambda {
         ending
     }
 
-    /// The request at which an invocation dies by chance, if it is to die.
-    fn doom(&self) -> Option<u64> {
-        if self.0.deaths <= 0.0 {
+    /// The request at which an invocation dies by chance, if it is to die. Messages that were
+    /// received often are spared: bad luck alone must not make dead letters of them.
+    fn doom(&self, payload: &Value) -> Option<u64> {
+        let records = payload["Records"].as_array().into_iter().flatten();
+        let mut receives = records.map(|one| &one["attributes"]["ApproximateReceiveCount"]);
+        let worn = receives.any(|count| count.as_str() > Some(SPARED));
+        if self.0.deaths <= 0.0 || worn {
             return None;
         }
         let function = self.0.deployed.function();
