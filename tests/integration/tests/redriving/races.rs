@@ -1,5 +1,6 @@
 //! Several invocations at once, and invocations that die.
 
+use sentinel_core::redrive::status::RedriveOutcome;
 use serde_json::json;
 
 use crate::stage::{AWAY, HOME, Stage, on_virtual_time};
@@ -86,7 +87,8 @@ fn regression_of_two_deliveries_of_one_tick_one_works() {
                 redrive::handle(&other, tick.clone(), deadline, "the same").await
             },
         );
-        let mut outcomes = [first.unwrap().outcome, second.unwrap().outcome].map(|o| o.as_str());
+        let mut outcomes =
+            [first.unwrap().outcome, second.unwrap().outcome].map(RedriveOutcome::as_str);
         outcomes.sort_unstable();
         assert!(
             outcomes == ["busy", "worked"] || outcomes == ["idle", "worked"],
