@@ -444,6 +444,7 @@ fn regression_what_is_given_up_is_not_compacted() {
     bench.wait(MINUTE);
     assert!(matches!(bench.plan().steps[..], [Step::Compact { .. }]));
     bench.abandon();
+    assert!(matches!(bench.plan().steps[..], [Step::Plan { .. }]));
     let settle = bench.begin();
     let how = How::Abandoned;
     assert_eq!(settle.job.kind, JobKind::Settle { how });
