@@ -13,7 +13,7 @@ const LAMBDA: f64 = 0.000_013_333_4;
 const LAMBDA_GB: f64 = 0.5;
 /// The share of a processor that Lambda gives to 512 MB: a whole one comes with 1,769 MB.
 const LAMBDA_CPU: f64 = 512.0 / 1769.0;
-/// A million requests to SQS; each message is sent once, received and deleted in batches of ten.
+/// A million requests to SQS: a message is sent alone, and received and deleted with nine others.
 const SQS: f64 = 0.4;
 /// A job.
 const JOB: f64 = 0.25;
@@ -74,14 +74,14 @@ impl Table {
             let before = self
                 .runs
                 .last()
-                .map(|last| (last.rows, last.stages[place].1.seconds));
+                .map(|last| (last.rows, last.stages[place].1.cpu_seconds));
             println!(
                 "{:>10}  {:<8} {:>8.1} {:>9.0} {:>7} {:>8.1} {:>9.0} {:>7} {:>9} {:>9.0} {:>9.0}",
                 run.rows,
                 stage.to_string(),
                 took.seconds,
                 run.rows as f64 / took.seconds.max(0.001),
-                growth(run.rows, took.seconds, before),
+                growth(run.rows, took.cpu_seconds, before),
                 took.cpu_seconds,
                 took.peak_memory as f64 / f64::from(1 << 20),
                 took.calls,
@@ -90,14 +90,12 @@ impl Table {
                 counts.bytes_out as f64 / 1e6,
             );
         }
-        let before = self.runs.last().map(|last| (last.rows, last.seconds()));
         println!(
-            "{:>10}  {:<8} {:>8.1} {:>9.0} {:>7}",
+            "{:>10}  {:<8} {:>8.1} {:>9.0}",
             run.rows,
             "all",
             run.seconds(),
             run.rows as f64 / run.seconds().max(0.001),
-            growth(run.rows, run.seconds(), before),
         );
         self.runs.push(run);
     }
@@ -106,7 +104,7 @@ impl Table {
     pub(crate) fn print(&self) {
         println!();
         println!(
-            "growth: how the time grew against the rows since the size before; 1.00 is linear."
+            "growth: how the processor time grew against the rows since the size before; 1.00 is linear, whatever else the machine does meanwhile."
         );
         println!();
         println!("Dollars by list price (us-east-1), and the same failures by a sweep instead:");
@@ -158,6 +156,7 @@ impl Table {
     }
 }
 
+/// Against the size before.
 fn growth(rows: u64, seconds: f64, before: Option<(u64, f64)>) -> String {
     match before {
         None => "-".to_owned(),
