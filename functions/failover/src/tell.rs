@@ -1,10 +1,7 @@
 //! Getting to people what is recorded for them.
 
-use std::collections::BTreeSet;
-
-use futures_util::future::join_all;
 use jiff::SignedDuration;
-use sentinel_aws::announce::OutgoingMessage;
+use sentinel_aws::announce::{Published, Refusal};
 use sentinel_aws::proof::ServingReport;
 use sentinel_core::announce::Announcement;
 use sentinel_core::answer::FailedTopic;
@@ -35,25 +32,13 @@ impl<'a> Turn<'a> {
         if waiting.is_empty() {
             return Ok(Vec::new());
         }
-        let mut published = BTreeSet::new();
-        let mut failed = Vec::new();
-        // All at once: a topic that hangs delays no other announcement.
-        let results = join_all(waiting.iter().map(|one| self.publish(one))).await;
-        for (announcement, (taken, errors)) in waiting.iter().zip(results) {
-            if taken {
-                published.insert(announcement.event_id.clone());
-            }
-            for error in errors {
-                if !failed.contains(&error) {
-                    failed.push(error);
-                }
-            }
-        }
-        let kept = waiting.len().saturating_sub(published.len());
+        let published = self.publish(&waiting).await;
+        let failed = published.failed_topics();
+        let kept = waiting.len().saturating_sub(published.taken.len());
         self.update(|state, _| {
             state
                 .outbox
-                .retain(|one| !published.contains(&one.event_id));
+                .retain(|one| !published.taken.contains(&one.event_id));
             Ok(())
         })
         .await?;
@@ -70,30 +55,22 @@ impl<'a> Turn<'a> {
         Ok(failed)
     }
 
-    /// Publishes one announcement on all topics; whether one took it, and who did not.
-    pub(crate) async fn publish(&self, announcement: &Announcement) -> (bool, Vec<FailedTopic>) {
-        let message = OutgoingMessage::of(announcement);
+    /// Publishes on all topics, and logs what one did not take.
+    pub(crate) async fn publish(&self, announcements: &[Announcement]) -> Published {
         let until = later(self.now(), PUBLISH)
             .min(later(self.deadline, -LAST_SECOND))
             .max(self.now());
-        let mut taken = false;
-        let mut failed = Vec::new();
-        for (topic, result) in self.deps.publisher.publish(&message, until).await {
-            match result {
-                Ok(_) => taken = true,
-                Err(error) => {
-                    self.warn(
-                        &format!("topic {topic} did not take {}", announcement.event_id),
-                        &error,
-                    );
-                    failed.push(FailedTopic {
-                        topic: topic.to_string(),
-                        error: error.to_string(),
-                    });
-                }
-            }
+        let publisher = &self.deps.publisher;
+        let round = publisher.publish_all(announcements, until).await;
+        for Refusal {
+            event_id,
+            topic,
+            error,
+        } in &round.refused
+        {
+            self.warn(&format!("topic {topic} did not take {event_id}"), error);
         }
-        (taken, failed)
+        round
     }
 }
 

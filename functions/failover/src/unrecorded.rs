@@ -88,8 +88,7 @@ impl Turn<'_> {
             },
             now,
         );
-        let (taken, _) = self.publish(&announcement).await;
-        if !taken {
+        if self.publish(&[announcement]).await.taken.is_empty() {
             self.warn("nobody could be told that the state cannot be used", error);
             self.forget_page(&page);
         }
@@ -263,8 +262,7 @@ impl Turn<'_> {
             },
             self.now(),
         );
-        let (_, failed) = self.publish(&announcement).await;
-        answer.failed_topics = failed;
+        answer.failed_topics = self.publish(&[announcement]).await.failed_topics();
         Ok(answer)
     }
 }

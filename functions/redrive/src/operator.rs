@@ -201,7 +201,12 @@ impl Turn<'_> {
             due
         });
         if due {
-            self.publish(&self.desk().lost(&error.chain())).await;
+            let page = self.desk().lost(&error.chain());
+            let nobody = self.publish(&[page]).await.taken.is_empty();
+            if nobody && let Ok(mut told) = self.deps.paged_lost.lock() {
+                // Nobody was told: the next invocation tries again.
+                *told = None;
+            }
         }
     }
 }

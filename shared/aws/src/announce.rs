@@ -1,11 +1,13 @@
 //! Announcements over SNS.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_sdk_sns::types::MessageAttributeValue;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use sentinel_core::announce::Announcement;
+use sentinel_core::answer::FailedTopic;
 use sentinel_core::names::TopicArn;
 use serde_json::{Map, Value};
 
@@ -66,6 +68,44 @@ pub enum PublishError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageId(pub String);
 
+/// What came of publishing several announcements.
+#[derive(Debug, Default)]
+pub struct Published {
+    /// Event ids of those that at least one topic took.
+    pub taken: BTreeSet<String>,
+    /// What a topic did not take.
+    pub refused: Vec<Refusal>,
+}
+
+/// A topic did not take an announcement.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The announcement.
+    pub event_id: String,
+    /// The topic.
+    pub topic: TopicArn,
+    /// Why.
+    pub error: PublishError,
+}
+
+impl Published {
+    /// The topics that did not take something, each reason once.
+    #[must_use]
+    pub fn failed_topics(&self) -> Vec<FailedTopic> {
+        let mut failed = Vec::new();
+        for refusal in &self.refused {
+            let one = FailedTopic {
+                topic: refusal.topic.to_string(),
+                error: refusal.error.to_string(),
+            };
+            if !failed.contains(&one) {
+                failed.push(one);
+            }
+        }
+        failed
+    }
+}
+
 /// Publishes on every topic.
 #[derive(Debug, Clone)]
 pub struct Publisher {
@@ -97,6 +137,33 @@ impl Publisher {
             }
         }))
         .await
+    }
+
+    /// Publishes all announcements on all topics at once, so that a topic that hangs delays no
+    /// other announcement; returns by `until`.
+    pub async fn publish_all(&self, announcements: &[Announcement], until: Timestamp) -> Published {
+        let results = join_all(announcements.iter().map(|announcement| async move {
+            let message = OutgoingMessage::of(announcement);
+            (announcement, self.publish(&message, until).await)
+        }))
+        .await;
+        let mut published = Published::default();
+        for (announcement, topics) in results {
+            let event_id = &announcement.event_id;
+            for (topic, result) in topics {
+                match result {
+                    Ok(_) => {
+                        published.taken.insert(event_id.clone());
+                    }
+                    Err(error) => published.refused.push(Refusal {
+                        event_id: event_id.clone(),
+                        topic,
+                        error,
+                    }),
+                }
+            }
+        }
+        published
     }
 
     async fn send(
