@@ -11,8 +11,7 @@ use aws_sdk_s3control::types::{
     JobDescriptor, JobFailure, JobManifest, JobManifestFieldName, JobManifestFormat,
     JobManifestGenerator, JobManifestGeneratorFilter, JobManifestLocation, JobManifestSpec,
     JobOperation, JobProgressSummary, JobReport, JobReportFormat, JobReportScope,
-    ReplicationStatus, RequestedJobStatus, S3JobManifestGenerator, S3ReplicateObjectOperation,
-    S3Tag,
+    ReplicationStatus, S3JobManifestGenerator, S3ReplicateObjectOperation, S3Tag,
 };
 use sentinel_core::names::{BucketName, Region};
 use sentinel_core::redrive::job::{JobId, Manifest, Progress, Sweep, SweepStatus, Token};
@@ -175,27 +174,6 @@ impl BatchJobs {
                 failure if matches!(failure.code(), Some("NoSuchJob" | "NotFoundException")) => {
                     Ok(None)
                 }
-                failure => Err(failure),
-            },
-        }
-    }
-
-    /// Asks S3 to cancel a job. What ran until then is reported and billed.
-    ///
-    /// # Errors
-    /// How the request failed; a job that is over already is no failure.
-    pub async fn cancel(&self, region: &Region, id: &JobId, why: &str) -> Result<(), Failure> {
-        let request = self
-            .client(region)
-            .update_job_status()
-            .account_id(&self.account)
-            .job_id(&id.0)
-            .requested_job_status(RequestedJobStatus::Cancelled)
-            .status_update_reason(why.chars().take(256).collect::<String>());
-        match Box::pin(request.send()).await {
-            Ok(_) => Ok(()),
-            Err(error) => match failure_of(&error) {
-                failure if failure.code() == Some("JobStatusException") => Ok(()),
                 failure => Err(failure),
             },
         }
