@@ -61,7 +61,7 @@ pub struct Reason {
     /// What an operator can do. `SOURCE` and `DESTINATION` stand for the buckets' names.
     pub remedy: &'static str,
     /// A command of the AWS CLI that shows the cause and changes nothing, with the same stand-ins,
-    /// and `KEY`, `KEY_ARN`, `REGION` and the like for what only the configuration tells.
+    /// and `KEY`, `KEY_ARN`, `BATCH_ROLE_ARN` and `REGION` for what only the object or the configuration tells.
     pub look: &'static str,
 }
 
@@ -129,8 +129,7 @@ pub const UNKNOWN: Reason = Reason {
 };
 
 const GET_REPLICATION: &str = "aws s3api get-bucket-replication --bucket SOURCE";
-const GET_ROLE: &str = "aws s3api get-bucket-replication --bucket SOURCE --query ReplicationConfiguration.Role --output text";
-const DESTINATION_POLICY: &str = "aws s3api get-bucket-policy --bucket DESTINATION";
+const ROLE_TRUST: &str = "aws iam get-role --role-name \"$(basename \"$(aws s3api get-bucket-replication --bucket SOURCE --query ReplicationConfiguration.Role --output text)\")\" --query Role.AssumeRolePolicyDocument";
 const DESTINATION_EXISTS: &str = "aws s3api head-bucket --bucket DESTINATION";
 const SOURCE_EXISTS: &str = "aws s3api head-bucket --bucket SOURCE";
 const SOURCE_OWNERSHIP: &str = "aws s3api get-bucket-ownership-controls --bucket SOURCE";
@@ -139,7 +138,20 @@ const DESTINATION_VERSIONS: &str =
     "aws s3api list-object-versions --bucket DESTINATION --prefix KEY";
 const REPLICA_KEY: &str = "aws s3api get-bucket-replication --bucket SOURCE --query 'ReplicationConfiguration.Rules[].Destination.EncryptionConfiguration.ReplicaKmsKeyID'";
 const SOURCE_KEY: &str = "aws kms describe-key --region REGION --key-id KEY_ARN";
-const BATCH_ROLE: &str = "aws iam list-role-policies --role-name BATCH_ROLE";
+const BATCH_ROLE: &str = "aws iam simulate-principal-policy --policy-source-arn BATCH_ROLE_ARN --action-names s3:InitiateReplication --resource-arns arn:aws:s3:::SOURCE/KEY --query 'EvaluationResults[].[EvalActionName,EvalDecision]' --output text";
+
+/// Whether the replication role's own policies allow an action on the objects of a bucket.
+macro_rules! role_may {
+    ($action:literal, $bucket:literal) => {
+        concat!(
+            "aws iam simulate-principal-policy --policy-source-arn \"$(aws s3api get-bucket-replication --bucket SOURCE --query ReplicationConfiguration.Role --output text)\" --action-names ",
+            $action,
+            " --resource-arns arn:aws:s3:::",
+            $bucket,
+            "/KEY --query 'EvaluationResults[].[EvalActionName,EvalDecision]' --output text",
+        )
+    };
+}
 
 const fn needs_mending(
     code: &'static str,
@@ -187,7 +199,7 @@ pub const REASONS: &[Reason] = &[
         "Let the trust policy of the role allow `sts:AssumeRole` to `s3.amazonaws.com` (the Batch \
          Operations role: to `batchoperations.s3.amazonaws.com`), and see that the role exists. A \
          new role is known everywhere only after some minutes.",
-        GET_ROLE,
+        ROLE_TRUST,
     ),
     needs_mending(
         "DstBucketInvalidRegion",
@@ -222,7 +234,7 @@ pub const REASONS: &[Reason] = &[
         "A delete marker may not be written to the destination.",
         "Allow the replication role `s3:ReplicateDelete` on `arn:aws:s3:::DESTINATION/*`; if the \
          bucket belongs to another account, in its bucket policy too.",
-        DESTINATION_POLICY,
+        role_may!("s3:ReplicateDelete", "DESTINATION"),
     ),
     needs_mending(
         "DstKmsKeyInvalidState",
@@ -243,7 +255,7 @@ pub const REASONS: &[Reason] = &[
         "A multipart upload to the destination may not be completed.",
         "Allow the replication role `s3:ReplicateObject` on `arn:aws:s3:::DESTINATION/*`; if the \
          bucket belongs to another account, in its bucket policy too.",
-        DESTINATION_POLICY,
+        role_may!("s3:ReplicateObject", "DESTINATION"),
     ),
     needs_mending(
         "DstMultipartInitNotPermitted",
@@ -251,7 +263,7 @@ pub const REASONS: &[Reason] = &[
         "Allow the replication role `s3:ReplicateObject` on `arn:aws:s3:::DESTINATION/*`, and the \
          use of the KMS key for replicas; if the bucket belongs to another account, in its bucket \
          and key policies too.",
-        DESTINATION_POLICY,
+        role_may!("s3:ReplicateObject", "DESTINATION"),
     ),
     needs_mending(
         "DstMultipartUploadNotPermitted",
@@ -259,7 +271,7 @@ pub const REASONS: &[Reason] = &[
         "Allow the replication role `s3:ReplicateObject` on `arn:aws:s3:::DESTINATION/*`, and the \
          use of the KMS key for replicas; if the bucket belongs to another account, in its bucket \
          and key policies too.",
-        DESTINATION_POLICY,
+        role_may!("s3:ReplicateObject", "DESTINATION"),
     ),
     is_final(
         "DstObjectHardDeleted",
@@ -275,21 +287,21 @@ pub const REASONS: &[Reason] = &[
         "An ACL may not be written to the destination.",
         "Allow the replication role `s3:ReplicateObject` on `arn:aws:s3:::DESTINATION/*`; if the \
          bucket belongs to another account, in its bucket policy too.",
-        DESTINATION_POLICY,
+        role_may!("s3:ReplicateObject", "DESTINATION"),
     ),
     needs_mending(
         "DstPutLegalHoldNotPermitted",
         "A legal hold may not be placed in the destination.",
         "Allow the replication role `s3:PutObjectLegalHold` on `arn:aws:s3:::DESTINATION/*`; if \
          the bucket belongs to another account, in its bucket policy too.",
-        DESTINATION_POLICY,
+        role_may!("s3:PutObjectLegalHold", "DESTINATION"),
     ),
     needs_mending(
         "DstPutObjectAnnotationNotPermitted",
         "An annotation may not be written to the destination.",
         "Allow the replication role to write annotations on `arn:aws:s3:::DESTINATION/*`; if the \
          bucket belongs to another account, in its bucket policy too.",
-        DESTINATION_POLICY,
+        role_may!("s3:ReplicateObject", "DESTINATION"),
     ),
     needs_mending(
         "DstPutObjectNotPermitted",
@@ -298,14 +310,14 @@ pub const REASONS: &[Reason] = &[
          owner override `s3:ObjectOwnerOverrideToBucketOwner` too), and in the policy of the KMS \
          key for replicas `kms:Encrypt`, `kms:Decrypt` and `kms:GenerateDataKey*`. If the bucket \
          belongs to another account, its bucket policy has to allow the same.",
-        DESTINATION_POLICY,
+        role_may!("s3:ReplicateObject", "DESTINATION"),
     ),
     needs_mending(
         "DstPutRetentionNotPermitted",
         "A retention period may not be set in the destination.",
         "Allow the replication role `s3:PutObjectRetention` on `arn:aws:s3:::DESTINATION/*`; if \
          the bucket belongs to another account, in its bucket policy too.",
-        DESTINATION_POLICY,
+        role_may!("s3:PutObjectRetention", "DESTINATION"),
     ),
     needs_mending(
         "DstPutTaggingNotPermitted",
@@ -313,7 +325,7 @@ pub const REASONS: &[Reason] = &[
         "Allow the replication role `s3:ReplicateObject` and `s3:ReplicateTags` on \
          `arn:aws:s3:::DESTINATION/*`; if the bucket belongs to another account, in its bucket \
          policy too.",
-        DESTINATION_POLICY,
+        role_may!("s3:ReplicateTags", "DESTINATION"),
     ),
     Reason {
         code: "DstVersionNotFound",
@@ -378,40 +390,40 @@ pub const REASONS: &[Reason] = &[
         "SrcGetLegalHoldNotPermitted",
         "The object's legal hold may not be read.",
         "Allow the replication role `s3:GetObjectLegalHold` on `arn:aws:s3:::SOURCE/*`.",
-        GET_ROLE,
+        role_may!("s3:GetObjectLegalHold", "SOURCE"),
     ),
     needs_mending(
         "SrcGetObjectAnnotationNotPermitted",
         "The object's annotations may not be read.",
         "Allow the replication role `s3:GetObjectVersionAnnotationForReplication` on \
          `arn:aws:s3:::SOURCE/*`.",
-        GET_ROLE,
+        role_may!("s3:GetObjectVersionAnnotationForReplication", "SOURCE"),
     ),
     needs_mending(
         "SrcGetObjectNotPermitted",
         "The object may not be read, or not be decrypted.",
         "Allow the replication role `s3:GetObjectVersionForReplication` on \
          `arn:aws:s3:::SOURCE/*`, and `kms:Decrypt` on the KMS key of the objects.",
-        GET_ROLE,
+        role_may!("s3:GetObjectVersionForReplication", "SOURCE"),
     ),
     needs_mending(
         "SrcGetRetentionNotPermitted",
         "The object's retention period may not be read.",
         "Allow the replication role `s3:GetObjectRetention` on `arn:aws:s3:::SOURCE/*`.",
-        GET_ROLE,
+        role_may!("s3:GetObjectRetention", "SOURCE"),
     ),
     needs_mending(
         "SrcGetTaggingNotPermitted",
         "The object's tags may not be read.",
         "Allow the replication role `s3:GetObjectVersionTagging` on `arn:aws:s3:::SOURCE/*`.",
-        GET_ROLE,
+        role_may!("s3:GetObjectVersionTagging", "SOURCE"),
     ),
     needs_mending(
         "SrcHeadObjectNotPermitted",
         "The object's metadata may not be read.",
         "Allow the replication role `s3:GetObjectVersionForReplication` on \
          `arn:aws:s3:::SOURCE/*`, and `kms:Decrypt` on the KMS key of the objects.",
-        GET_ROLE,
+        role_may!("s3:GetObjectVersionForReplication", "SOURCE"),
     ),
     is_final(
         "SrcKeyNotFound",

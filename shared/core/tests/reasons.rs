@@ -111,7 +111,7 @@ fn every_reason_helps_somebody() {
         let (_, command) = look.split_once(' ').unwrap();
         let verb = command.split(' ').nth(1).unwrap();
         assert!(
-            ["get-", "head-", "list-", "describe-"]
+            ["get-", "head-", "list-", "describe-", "simulate-"]
                 .iter()
                 .any(|reads| verb.starts_with(reads)),
             "{code}: {look} changes something"
@@ -134,6 +134,15 @@ fn every_reason_helps_somebody() {
                 remedy.contains(side) || *code == "AssumeRoleNotPermitted",
                 "{code}: {remedy}"
             );
+            // And the command asks for just that, on that side.
+            if let Some((_, asked)) = look.split_once("--action-names ") {
+                let (action, rest) = asked.split_once(' ').unwrap();
+                assert!(rest.contains(&format!("arn:aws:s3:::{side}/")), "{code}");
+                assert!(
+                    remedy.contains(&format!("`{action}`")) || remedy.contains("annotations"),
+                    "{code}: {action} is not what the remedy names"
+                );
+            }
         }
     }
 }
