@@ -1,7 +1,7 @@
 //! What replication failed to copy in a run, and what became of it: the simulator's truth beside
 //! what the ledger says at the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sentinel_core::ledger::{Group, GroupId, How, Identity};
@@ -218,8 +218,8 @@ pub enum Fate<'a> {
     Gone,
     /// Settled with a final reason.
     Settled(How),
-    /// Given to a person or given up by one.
-    Abandoned,
+    /// Given to a person or given up by one; with the row, as long as its list is kept.
+    Abandoned(Option<&'a OpenRow>),
     /// It waits in this group.
     Open(&'a OpenRow),
     /// The ledger knows nothing of it.
@@ -231,7 +231,7 @@ pub enum Fate<'a> {
 pub struct Index<'a> {
     backlog: &'a Backlog,
     open: BTreeMap<(&'a str, &'a str), Vec<&'a OpenRow>>,
-    handed_over: BTreeSet<(&'a str, &'a str, &'a str)>,
+    handed_over: BTreeMap<(&'a str, &'a str, &'a str), &'a OpenRow>,
 }
 
 impl Backlog {
@@ -245,7 +245,7 @@ impl Backlog {
         }
         let handed_over = self.handed_over.iter().map(|row| {
             let destination = row.group.destination.as_str();
-            (row.key.as_str(), row.version.as_str(), destination)
+            ((row.key.as_str(), row.version.as_str(), destination), row)
         });
         Index {
             backlog: self,
@@ -280,10 +280,11 @@ impl<'a> Index<'a> {
         }
         let waiting = self.open_row(copy);
         let version = (&*copy.key, &*copy.version, &*copy.destination);
+        let handed_over = self.handed_over.get(&version).copied();
         match (settled, waiting) {
             (_, Some(row)) => Fate::Open(row),
-            (Some(How::HandedOver | How::Abandoned), None) => Fate::Abandoned,
-            (_, None) if self.handed_over.contains(&version) => Fate::Abandoned,
+            (Some(How::HandedOver | How::Abandoned), None) => Fate::Abandoned(handed_over),
+            (_, None) if handed_over.is_some() => Fate::Abandoned(handed_over),
             (Some(how), None) => Fate::Settled(how),
             (None, None) => Fate::Unknown,
         }

@@ -88,7 +88,7 @@ fn redrive(history: &History) -> Redrive {
             // Written anew or resumed: it came by itself.
             Fate::Arrived => {}
             Fate::Gone | Fate::Settled(_) => counts.settled += 1,
-            Fate::Abandoned => counts.abandoned += 1,
+            Fate::Abandoned(_) => counts.abandoned += 1,
             Fate::Open(_) | Fate::Unknown => counts.open += 1,
         }
     }

@@ -1,6 +1,6 @@
 //! Invariant 4: what becomes of failed replications.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use sentinel_core::ledger::{GroupId, How};
 
@@ -54,12 +54,7 @@ fn forgotten(history: &History) -> Vec<Violation> {
 }
 
 /// What is wrong with a failed copy's end, if anything is.
-fn problem(
-    history: &History,
-    paged: &BTreeSet<GroupId>,
-    copy: &FailedCopy,
-    fate: Fate<'_>,
-) -> Option<String> {
+fn problem(history: &History, paged: &Paged, copy: &FailedCopy, fate: Fate<'_>) -> Option<String> {
     let pair = (copy.source.to_string(), copy.destination.to_string());
     let refused = || history.backlog.refusals.contains_key(&pair);
     let deleted_there = || {
@@ -80,10 +75,12 @@ fn problem(
         Fate::Settled(How::Gone) => {
             Some("is settled as gone, but is still in the source".to_owned())
         }
-        Fate::Abandoned => paged
-            .is_empty()
-            .then(|| "was given up, and nobody was told".to_owned()),
-        Fate::Open(row) if !paged.contains(&row.group.id()) => {
+        Fate::Abandoned(Some(row)) => (!paged.contains_key(&row.group.id()))
+            .then(|| "was handed over, and nobody was told of its group".to_owned()),
+        // What is settled names no group: one that goes the same way it must be.
+        Fate::Abandoned(None) => (!paged.values().any(|way| *way == pair))
+            .then(|| "was given up, and nobody was told of its group".to_owned()),
+        Fate::Open(row) if !paged.contains_key(&row.group.id()) => {
             Some("waits in the ledger, and nobody was told".to_owned())
         }
         Fate::Open(row) => (!refused() && !unsettled(history, copy)).then(|| {
@@ -99,11 +96,16 @@ fn unsettled(history: &History, copy: &FailedCopy) -> bool {
     copy.last + GRACE > history.end
 }
 
-/// Groups that an announcement named.
-fn paged(history: &History) -> BTreeSet<GroupId> {
+/// Groups that an announcement named, each with its source and destination.
+type Paged = BTreeMap<GroupId, (String, String)>;
+
+fn paged(history: &History) -> Paged {
     let groups = history.published.iter().filter_map(|one| {
         let body = body(one);
-        body["group"].as_str()?.parse().ok()
+        let text = |field: &str| Some(body[field].as_str()?.to_owned());
+        // An operator's command is announced with the group alone.
+        let way = (text("source")?, text("destination")?);
+        Some((text("group")?.parse().ok()?, way))
     });
     groups.collect()
 }
@@ -224,6 +226,24 @@ mod tests {
             story.pages_group(20);
             assert!(texts(&story).is_empty(), "{how}");
         }
+    }
+
+    #[test]
+    fn a_page_about_another_group_does_not_count() {
+        for how in [How::HandedOver, How::Abandoned] {
+            let mut story = Story::new();
+            story.fails(10, "data/a");
+            story.settles("data/a", how);
+            story.pages(20, ("app-euw1", "app-use1"), "DstBucketUnversioned");
+            assert_eq!(texts(&story).len(), 1, "{how}: the way back");
+        }
+        let mut story = Story::new();
+        story.fails(10, "data/a");
+        story.hands_over(20, "data/a");
+        story.pages(20, ("app-use1", "app-euw1"), "DstKmsKeyNotFound");
+        assert_eq!(texts(&story).len(), 1, "another reason");
+        story.pages_group(30);
+        assert!(texts(&story).is_empty());
     }
 
     #[test]

@@ -374,18 +374,31 @@ impl Story {
 
     /// A version waits in the ledger.
     pub(crate) fn waits(&mut self, at: u64, key: &str) {
-        self.history.backlog.open.push(OpenRow {
-            group: Arc::new(group()),
-            key: key.to_owned(),
-            version: "v".to_owned(),
-            failed_at: SimTime::from_secs(at),
-            attempts: 1,
-        });
+        self.history.backlog.open.push(row(at, key));
+    }
+
+    /// A version is given to a person.
+    pub(crate) fn hands_over(&mut self, at: u64, key: &str) {
+        self.history.backlog.handed_over.push(row(at, key));
     }
 
     /// People are told of the group.
     pub(crate) fn pages_group(&mut self, at: u64) {
-        let document = json!({"group": group().id().to_string()});
+        let Group { reason, .. } = group();
+        self.pages(at, ("app-use1", "app-euw1"), &reason);
+    }
+
+    /// People are told of a group that goes this way.
+    pub(crate) fn pages(&mut self, at: u64, (source, destination): (&str, &str), reason: &str) {
+        let group = Group {
+            source: source.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+            rule: format!("to-{destination}"),
+            reason: reason.to_owned(),
+        };
+        let document = json!({
+            "group": group.id().to_string(), "source": source, "destination": destination,
+        });
         self.publish(at, "g/held", "replication-failing", &document);
     }
 
@@ -410,6 +423,16 @@ impl Story {
             succeeded: keys.len() as u64,
             tasks: tasks.collect(),
         });
+    }
+}
+
+fn row(at: u64, key: &str) -> OpenRow {
+    OpenRow {
+        group: Arc::new(group()),
+        key: key.to_owned(),
+        version: "v".to_owned(),
+        failed_at: SimTime::from_secs(at),
+        attempts: 1,
     }
 }
 
