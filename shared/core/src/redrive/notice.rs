@@ -361,16 +361,25 @@ impl Desk<'_> {
         } else {
             format!(" Besides, {}.", rest.join(", "))
         };
+        let redriven = match record.replicated {
+            0 if rest.is_empty() => {
+                "it had been settled before, so nothing was re-driven".to_owned()
+            }
+            0 => "nothing was re-driven".to_owned(),
+            count => format!(
+                "{} were re-driven and found in the destination",
+                versions(count)
+            ),
+        };
         let about = About {
             event: Event::Redriven,
             severity: Severity::Info,
             step: record.episode.to_string(),
             headline: format!("nothing is open any more: {} {}", way(group), group.reason),
             explanation: format!(
-                "Nothing that failed {} because of {} is open any more: {} were re-driven and found in the destination.{rest}",
+                "Nothing that failed {} because of {} is open any more: {redriven}.{rest}",
                 subject_of(group),
-                group.reason,
-                versions(record.replicated)
+                group.reason
             ),
             advice: Vec::new(),
             figures: json!({}),
@@ -746,7 +755,7 @@ impl Desk<'_> {
             format!("{failures} re-drive jobs in a row failed, the last one because")
         };
         let explanation = format!(
-            "{failed}: {last}. No further job is created before {}; then one sample is tried, and if it goes through, everything goes on. Failures are still collected; nothing is lost.",
+            "{failed}: {last}. No further job is created before {}; then one sample at a time is tried, and when one arrives, everything goes on. Failures are still collected; nothing is lost.",
             second(open.until)
         );
         let page = Page {

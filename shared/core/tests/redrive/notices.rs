@@ -182,7 +182,7 @@ fn breaker(closed: bool) -> Bench {
     if closed {
         bench.wait(60 * MINUTE);
         let trial = bench.begin();
-        bench.run(&trial, 10, outcome(0, 10));
+        bench.run(&trial, 10, outcome(10, 0));
     }
     bench
 }

@@ -144,7 +144,7 @@ impl Desk<'_> {
         if open.discarded {
             "its sample was given up before it began".clone_into(&mut record.last);
             Self::hold(record, since, self.now);
-        } else if arrived > failed {
+        } else if has_arrived(&part.outcome) {
             record.samples = 0;
             record.widen = 0;
             record.last = format!("a sample arrived ({arrived} of {})", part.rows);
@@ -288,7 +288,10 @@ impl Desk<'_> {
         }
     }
 
-    /// Counts failed jobs for the breaker.
+    /// Counts failed jobs for the breaker: any that S3 refused, ended as failed or left without a
+    /// report, and releases and sweeps that failed for half of their versions. What became of a
+    /// sample's versions neither counts nor ends the row; but the trial, or one that an operator
+    /// asked for, closes an open breaker when it arrives.
     pub(super) fn judge(
         &self,
         state: &mut RedriveState,
@@ -306,12 +309,15 @@ impl Desk<'_> {
             .or_else(|| mostly_failed.then(|| format!("{failed} of {known} versions failed")));
         let ran = ended.is_some_and(|ended| ended.status != EndStatus::Cancelled);
         let Some(failure) = failure else {
-            if ran {
+            // A sample that S3 ran is about its group's cause: every release comes after one that
+            // arrived, and would begin the count anew.
+            let is_sample = matches!(open.job.kind, JobKind::Sample);
+            let went_through = if is_sample { has_arrived(sum) } else { ran };
+            if went_through && state.breaker.open.is_some() && (open.trial || open.asked) {
+                state.breaker = Breaker::default();
+                self.tell_breaker_closed(state, "a job went through");
+            } else if ran && !is_sample {
                 state.breaker.failures = 0;
-                if state.breaker.open.is_some() && (open.trial || open.asked) {
-                    state.breaker = Breaker::default();
-                    self.tell_breaker_closed(state, "a job went through");
-                }
             }
             return;
         };
@@ -338,6 +344,11 @@ impl Desk<'_> {
         });
         self.tell_breaker_open(state);
     }
+}
+
+/// Whether more of a sample arrived than failed.
+fn has_arrived(outcome: &Outcome) -> bool {
+    outcome.arrived + outcome.already > outcome.failed
 }
 
 /// How many versions failed, and of how many. Of what a sweep initiated only some are looked for:
