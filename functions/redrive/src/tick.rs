@@ -168,14 +168,7 @@ impl Turn<'_> {
             })
             .await?;
             if record.state.outbox.len() >= OUTBOX_FULL && !done.is_unheard {
-                match self.publish_outbox(record).await {
-                    Ok(topics) => done.failed_topics.extend(topics),
-                    Err(error) if error.ends_the_turn() => return Err(error),
-                    Err(error) => {
-                        self.warn("publishing failed", &error.chain());
-                        done.is_unheard = true;
-                    }
-                }
+                self.publish_meanwhile(record, done).await?;
                 // What was kept back for want of room comes with the next look.
                 continue;
             }
@@ -192,6 +185,12 @@ impl Turn<'_> {
             };
             if later(self.now(), LEAST) > self.end {
                 break;
+            }
+            let is_unsaid = !record.state.outbox.is_empty() && !done.is_unheard;
+            if takes_time(&step) && is_unsaid {
+                // Nobody waits for a page until the work of a whole turn is done.
+                self.publish_meanwhile(record, done).await?;
+                continue;
             }
             let what = name_of(&step);
             *turns.entry(what.clone()).or_default() += 1;
@@ -228,6 +227,31 @@ impl Turn<'_> {
         self.measure(&record.state, &inventory);
         Ok(())
     }
+
+    /// Publishes before the turn is over. If that fails it is tried once more at its end.
+    async fn publish_meanwhile(&self, record: &mut Record, done: &mut Done) -> Result<(), Error> {
+        match self.publish_outbox(record).await {
+            Ok(topics) => done.failed_topics.extend(topics),
+            Err(error) if error.ends_the_turn() => return Err(error),
+            Err(error) => {
+                self.warn("publishing failed", &error.chain());
+                done.is_unheard = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a step may take long, all others do a request or two.
+fn takes_time(step: &Step) -> bool {
+    !matches!(
+        step,
+        Step::Learn { .. }
+            | Step::Discard { .. }
+            | Step::Plan { .. }
+            | Step::TellBudget { .. }
+            | Step::Size { .. }
+    )
 }
 
 /// What the log says of a step besides its name.
@@ -247,7 +271,9 @@ fn facts(step: &Step, state: &RedriveState) -> Value {
             "phase": state.jobs.get(job).map(|open| phase_name(&open.job.phase)),
             "progress": state.jobs.get(job).and_then(|open| open.progress.as_ref()),
         }),
-        Step::Compact { group, files } => json!({"group": group, "files": files.len()}),
+        Step::Compact { group, files } | Step::Weigh { group, files } => {
+            json!({"group": group, "files": files.len()})
+        }
         Step::TellBudget { what, cost } => json!({"what": what, "cost": cost.as_dollars()}),
         _ => json!({}),
     }

@@ -119,3 +119,41 @@ fn regression_a_repetition_does_not_take_a_dead_ones_claim_for_its_own() {
         assert_eq!(stage.command(tick).await["outcome"], "busy");
     });
 }
+
+#[test]
+fn regression_a_page_does_not_wait_for_the_work_of_the_turn() {
+    on_virtual_time(async || {
+        let mut stage = Stage::new(&[]);
+        stage.deny(Some("DstBucketUnversioned"));
+        stage.write(HOME, 10);
+        stage
+            .until(20, |status| status["jobs"][0]["phase"] == "run")
+            .await;
+        let told = stage.announced().len();
+        // Whoever asks for that job waits long for an answer.
+        let begun = stage.sim.now();
+        stage.sim.with(|world| {
+            let hour = std::time::Duration::from_hours(1);
+            world.region_down(simulator::Outage::hang("us-east-1", begun, hour));
+        });
+        stage.append("DstKmsKeyNotFound");
+        stage.rest(60).await;
+        let sim = stage.sim.clone();
+        let begun = sim.now();
+        let page = async {
+            while sim.with(|world| world.published().len()) == told {
+                moment().await;
+            }
+            sim.now()
+        };
+        let tick = async {
+            let _ = stage.invoke(json!({"command": "tick"})).await;
+            sim.now()
+        };
+        let (paged, ended) = tokio::join!(page, tick);
+        let after = |at: simulator::SimTime| at.as_millis() - begun.as_millis();
+        // The job's own Region is asked how it stands, and hangs.
+        let (paged, ended) = (after(paged), after(ended));
+        assert!(paged + 2000 < ended, "told after {paged} ms of {ended}");
+    });
+}
