@@ -142,6 +142,13 @@ impl Turn<'_> {
         let desk = self.desk();
         let mut state = record.state;
         if let Some(group) = group {
+            if !state.groups.contains_key(&group)
+                && let Some(file) = inventory.files(group).first()
+                && let Some(learnt) = self.learn(group, &file.name).await?
+            {
+                // A tick has not seen it yet; it will, and only that is written down.
+                desk.apply(&mut state, &learnt);
+            }
             desk.known(&state, group)?;
         }
         desk.look(&mut state, &inventory);

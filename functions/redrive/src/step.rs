@@ -8,7 +8,7 @@ use sentinel_core::names::BucketName;
 use sentinel_core::redrive::apply::{Happening, Worked};
 use sentinel_core::redrive::job::{Job, JobName, Phase};
 use sentinel_core::redrive::plan::Step;
-use sentinel_core::redrive::state::phase_name;
+use sentinel_core::redrive::state::{RedriveState, phase_name};
 
 use crate::error::Error;
 use crate::record::Record;
@@ -32,6 +32,7 @@ pub(crate) fn name_of(step: &Step) -> String {
         Step::Plan { open, .. } => format!("beginning a job for {}", open.job.source),
         Step::TellBudget { .. } => "telling about the budget".to_owned(),
         Step::Restore { group } => format!("bringing back what was handed over of group {group}"),
+        Step::Weigh { group, .. } => format!("weighing late files of group {group}"),
         Step::Compact { group, .. } => format!("compacting group {group}"),
         Step::CompactSettled { source } => format!("compacting the settled files of {source}"),
         Step::Trim => "trimming settled files".to_owned(),
@@ -64,6 +65,12 @@ impl Turn<'_> {
                 Some(happening) => happening,
                 None => return Ok(()),
             },
+            Step::Weigh { group, files } => {
+                if !self.weigh(record, step, *group, files).await? {
+                    return Ok(());
+                }
+                Happening::Reopened { group: *group }
+            }
             Step::Compact { group, files } => {
                 return self.compact(record, step, *group, files).await;
             }
@@ -91,13 +98,18 @@ impl Turn<'_> {
         happening: &Happening,
     ) -> Result<(), Error> {
         self.change(record, |desk, state| {
-            if state.claim.as_ref().map(|claim| claim.request_id.as_str()) != Some(&self.claimant) {
-                return Err(Error::TakenOver);
-            }
+            self.must_be_ours(state)?;
             desk.apply(state, happening);
             Ok(())
         })
         .await
+    }
+
+    fn must_be_ours(&self, state: &RedriveState) -> Result<(), Error> {
+        match &state.claim {
+            Some(claim) if claim.request_id == self.claimant => Ok(()),
+            _ => Err(Error::TakenOver),
+        }
     }
 
     /// Reads the first line of a file of a group of which nothing is known.
@@ -171,6 +183,23 @@ impl Turn<'_> {
         }
     }
 
+    /// Whether something in these files of a closed group is not settled.
+    async fn weigh(
+        &self,
+        record: &Record,
+        step: &Step,
+        group: GroupId,
+        files: &[OpenName],
+    ) -> Result<bool, Error> {
+        let Some(known) = record.state.groups.get(&group) else {
+            return Ok(false);
+        };
+        let work = Work::new(self.deps, self.slice_end());
+        work::weigh(&work, &known.group, files)
+            .await
+            .map_err(|source| upkeep(step, source))
+    }
+
     async fn compact(
         &self,
         record: &Record,
@@ -195,7 +224,19 @@ impl Turn<'_> {
         if let Phase::Create { .. } = &job.phase {
             // Recorded before each try: whoever comes after a crash looks first whether it
             // succeeded, and knows how long S3 may take to list it.
-            self.record(record, &worked(name, Worked::Trying)).await?;
+            let trying = worked(name, Worked::Trying);
+            let may_try = self
+                .change(record, |desk, state| {
+                    self.must_be_ours(state)?;
+                    let may_try = desk.may_try(state, name);
+                    desk.apply(state, &trying);
+                    Ok(may_try)
+                })
+                .await?;
+            if !may_try {
+                // A hold came in between; what is planned next gives the job up.
+                return Ok(());
+            }
         }
         match self.slice(&job).await {
             Ok(work) => self.record(record, &worked(name, work)).await,

@@ -46,7 +46,7 @@ pub async fn gather(
     let slice = async |progress: &RefCell<GatherCursor>| {
         let cursor = progress.borrow().clone();
         let Some(settled) = &cursor.settled else {
-            let settled = Some(relevant_settled(work, job).await?);
+            let settled = Some(relevant_settled(work, &job.source, &job.inputs).await?);
             return Ok(Slice::More(GatherCursor { settled, ..cursor }));
         };
         let mut slice = Gathering::open(work, job, settled.clone(), cursor.clone()).await?;
@@ -64,12 +64,16 @@ pub async fn gather(
 
 /// The lane's settled files that may matter: those in which something was settled since the
 /// oldest input failed.
-async fn relevant_settled(work: &Work<'_>, job: &Job) -> Result<Vec<String>, WorkError> {
+pub(super) async fn relevant_settled(
+    work: &Work<'_>,
+    source: &BucketName,
+    inputs: &[String],
+) -> Result<Vec<String>, WorkError> {
     let mut oldest = Millis::MAX;
-    for key in &job.inputs {
+    for key in inputs {
         oldest = oldest.min(key.parse::<OpenName>()?.oldest);
     }
-    let prefix = SettledName::prefix(&job.source);
+    let prefix = SettledName::prefix(source);
     let mut keys = Vec::new();
     let mut after = None;
     loop {

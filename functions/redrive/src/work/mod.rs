@@ -24,6 +24,7 @@ mod prove;
 mod report;
 mod settle;
 mod sought;
+mod weigh;
 mod write;
 
 use std::cell::RefCell;
@@ -48,6 +49,7 @@ pub use gather::gather;
 pub use prove::prove;
 pub use report::report;
 pub use settle::settle;
+pub use weigh::weigh;
 
 /// Bytes that all streams of one merge hold together.
 const STREAMS_BYTES: u64 = 48 << 20;

@@ -14,10 +14,13 @@ use super::job::{
     ProveCursor, ReportCursor, SettleCursor, Settled, Slice, Tally,
 };
 use super::price::{Micros, Spend};
-use super::state::{BucketSize, GroupPhase, GroupRecord, OpenJob, Overflow, RedriveState};
-use crate::ledger::{Group, GroupId};
+use super::state::{
+    Asked, BucketSize, GroupPhase, GroupRecord, OpenJob, Overflow, RedriveState, SweepWish,
+};
+use crate::ledger::{Group, GroupId, How};
 use crate::names::BucketName;
 use crate::settings::RedriveSettings;
+pub(super) use groups::may_be_settled;
 use jobs::{given_up, refund};
 pub(super) use over::Part;
 
@@ -122,6 +125,12 @@ pub enum Happening {
         /// Whether that was all.
         done: bool,
     },
+    /// Files that came after a group was closed were held against what is settled, and something
+    /// in them is not.
+    Reopened {
+        /// The group.
+        group: GroupId,
+    },
     /// The files of what was handed over are deleted, because an operator gave it up.
     Forgotten {
         /// The group.
@@ -194,6 +203,11 @@ impl Desk<'_> {
             Happening::Restored { group, rows, done } => {
                 Self::restored(state, *group, *rows, *done);
             }
+            Happening::Reopened { group } => {
+                if let Some(record) = state.groups.get_mut(group) {
+                    record.reopens = true;
+                }
+            }
             Happening::Forgotten { group, done } => Self::forgotten(state, *group, *done),
             Happening::Looked { job, found } => self.looked(state, job, found.as_ref()),
             Happening::Sized { source, objects } => {
@@ -232,6 +246,7 @@ impl Desk<'_> {
                 restore: None,
                 restored_at: None,
                 abandon: None,
+                reopens: false,
                 final_told: false,
                 overflow: None,
                 replicated: 0,
@@ -247,6 +262,17 @@ impl Desk<'_> {
             // Somebody else's plan came first.
             return;
         }
+        if let JobKind::Settle {
+            how: How::Abandoned,
+        } = open.job.kind
+            && !open.job.groups.iter().all(|group| {
+                let record = state.groups.get(&group.id());
+                record.is_some_and(|record| record.abandon.is_some())
+            })
+        {
+            // An operator took it back in the meantime.
+            return;
+        }
         let name = open.job.name.clone();
         state.sequence += 1;
         if open.is_of_s3() {
@@ -256,7 +282,7 @@ impl Desk<'_> {
                 micros: cost,
             });
         }
-        match open.job.kind {
+        match &open.job.kind {
             JobKind::Sample => {
                 for group in &open.job.groups {
                     if let Some(record) = state.groups.get_mut(&group.id()) {
@@ -267,12 +293,14 @@ impl Desk<'_> {
                     }
                 }
             }
-            JobKind::Sweep(_) if open.sweeps.is_none() => {
-                let position = state
-                    .sweeps
-                    .iter()
-                    .position(|wish| wish.source == open.job.source);
-                if let Some(position) = position {
+            JobKind::Sweep(sweep) => {
+                // That of an overflowed group may be just what was wished for: it is paid for once.
+                let is_this = |wish: &SweepWish| {
+                    wish.source == open.job.source
+                        && wish.created_after == sweep.created_after
+                        && wish.statuses.iter().eq(&sweep.statuses)
+                };
+                if let Some(position) = state.sweeps.iter().position(is_this) {
                     state.sweeps.remove(position);
                 }
             }
@@ -320,6 +348,8 @@ impl Desk<'_> {
             open.job.phase = given_up(gathered);
             open.discarded = true;
             open.wait_until = None;
+            let wish = wish_of(open);
+            state.sweeps.extend(wish);
             refund(state, job);
         }
     }
@@ -383,6 +413,24 @@ impl Desk<'_> {
         {
             self.tell_trouble(state, what, error, first);
         }
+    }
+}
+
+/// What an operator confirmed and did not get: it begins when nothing stands in the way any more.
+fn wish_of(open: &OpenJob) -> Option<SweepWish> {
+    match &open.job.kind {
+        JobKind::Sweep(sweep) if open.asked => Some(SweepWish {
+            source: open.job.source.clone(),
+            group: open.sweeps,
+            statuses: sweep.statuses.iter().copied().collect(),
+            created_after: sweep.created_after,
+            in_bucket: open.in_bucket,
+            asked: Asked {
+                at: open.job.planned_at,
+                reason: "confirmed before".to_owned(),
+            },
+        }),
+        _ => None,
     }
 }
 

@@ -9,11 +9,14 @@ use sha2::{Digest, Sha256};
 use super::apply::Desk;
 use super::command::SweepCommand;
 use super::inventory::Inventory;
-use super::job::SweepStatus;
+use super::job::{JobKind, Phase, SweepStatus};
 use super::notice::{invoke, versions};
 use super::plan::SWEEP_MARGIN;
 use super::price::{self, Micros};
-use super::state::{Asked, Breaker, GroupPhase, OFFER, Offer, RedriveState, SweepWish};
+use super::state::{
+    Asked, Breaker, GroupPhase, GroupRecord, OFFER, Offer, RedriveState, SweepWish, kind_name,
+    phase_name,
+};
 use super::status::{Estimate, RedriveAnswer, RedriveOutcome};
 use crate::announce::Event;
 use crate::ledger::GroupId;
@@ -33,6 +36,18 @@ pub enum OperatorError {
         group: GroupId,
         /// Those that there are, and how to see all.
         known: String,
+    },
+    /// The group's source is no member.
+    #[error(
+        "group {group} is of {bucket}, which is no member: no job can be created for it. Add {bucket} to Members and WorkBuckets of this deployment and send retry again, or give the group up: {abandon}"
+    )]
+    Foreign {
+        /// The group.
+        group: GroupId,
+        /// Its source.
+        bucket: BucketName,
+        /// How to give it up.
+        abandon: String,
     },
     /// The bucket is no member.
     #[error("{bucket} is no member: sweep one of {members}")]
@@ -146,8 +161,20 @@ impl Desk<'_> {
                 format!("no re-drive job of group {id}")
             }
         };
+        let begun = state.jobs.values().filter(|open| {
+            let tried = matches!(open.job.phase, Phase::Create { tried: true, .. });
+            tried && state.is_stopped(open, self.settings.mode, self.now)
+        });
+        let begun: Vec<&str> = begun.map(|open| open.job.name.as_str()).collect();
+        let begun = match begun.as_slice() {
+            [] => String::new(),
+            names => format!(
+                " S3 may have been asked for {} at this very moment: that is looked for, and followed if it exists.",
+                names.join(", ")
+            ),
+        };
         let explanation = format!(
-            "Held {end}: {what} is created ({reason}). Failures are still collected, and jobs that S3 already runs are followed to their end."
+            "Held {end}: {what} is created ({reason}). Failures are still collected, and jobs that S3 already runs are followed to their end.{begun}"
         );
         self.tell_operator(
             state,
@@ -181,6 +208,16 @@ impl Desk<'_> {
                 (record.and_then(|record| record.hold.take()), false)
             }
         };
+        let hold = hold.filter(|hold| hold.is_active(self.now));
+        let mut others = self.holds(state, group);
+        if let Some(open) = &state.breaker.open {
+            others.push(format!(
+                "The breaker is open until {}, and only what you send retry for is re-driven; to close it: {}",
+                open.until,
+                release(None)
+            ));
+        }
+
         let mut sentences = Vec::new();
         if let Some(hold) = &hold {
             sentences.push(format!(
@@ -194,14 +231,17 @@ impl Desk<'_> {
             ));
         }
         if sentences.is_empty() {
+            sentences.push(match group {
+                None => "No hold for all was set, and the breaker was closed.".to_owned(),
+                Some(id) => format!("No hold of group {id} alone was set."),
+            });
+            sentences.extend(others);
             return Ok(RedriveAnswer::plain(
                 RedriveOutcome::NoChange,
-                "No hold was set, and the breaker was closed.",
+                sentences.join(" "),
             ));
         }
-        if group.is_some() && state.active_hold(self.now).is_some() {
-            sentences.push("The hold for all is still set.".to_owned());
-        }
+        sentences.extend(others);
         let explanation = sentences.join(" ");
         self.tell_operator(
             state,
@@ -213,10 +253,83 @@ impl Desk<'_> {
         Ok(RedriveAnswer::plain(RedriveOutcome::Released, explanation))
     }
 
+    /// The holds that keep jobs from being created, and exactly what to send against them: for one
+    /// group, or for all.
+    fn holds(&self, state: &RedriveState, group: Option<GroupId>) -> Vec<String> {
+        let mut sentences = Vec::new();
+        if let Some(hold) = state.active_hold(self.now) {
+            sentences.push(format!(
+                "All re-drives are held since {} ({}); to end that: {}",
+                hold.since,
+                hold.reason,
+                release(None)
+            ));
+        }
+        let own = state.groups.iter().filter_map(|(id, record)| {
+            let hold = record.active_hold(self.now)?;
+            let concerns = group.is_none_or(|only| only == *id);
+            concerns.then(|| {
+                format!(
+                    "Group {id} is held by itself since {} ({}); to end that: {}",
+                    hold.since,
+                    hold.reason,
+                    release(Some(*id))
+                )
+            })
+        });
+        sentences.extend(own.take(LISTED));
+        sentences
+    }
+
+    /// What a job for this source waits for, if it does not begin with the next tick. `group` is
+    /// the one that it is for, if it is for one.
+    fn waits_for(
+        &self,
+        state: &RedriveState,
+        source: &BucketName,
+        group: Option<GroupId>,
+    ) -> Option<String> {
+        let mut reasons = Vec::new();
+        if let Some(open) = state.lane(source) {
+            let until = open
+                .wait_until
+                .filter(|until| *until > self.now)
+                .map_or_else(String::new, |until| format!(", looked at again at {until}"));
+            reasons.push(format!(
+                "job {} is over ({} since {}, now in phase {}{until}), because only one at a time re-drives from {source}",
+                open.job.name,
+                kind_name(&open.job.kind),
+                open.job.planned_at,
+                phase_name(&open.job.phase),
+            ));
+        } else if state.jobs_of_s3() >= self.settings.thresholds.jobs {
+            reasons.push(format!(
+                "one of the {} open jobs is over, because REDRIVE_JOBS allows no more",
+                state.jobs_of_s3()
+            ));
+        }
+        let others = state.groups.iter().filter(|(id, record)| {
+            let is_due = matches!(record.phase, GroupPhase::Held { next_sample_at, .. } if next_sample_at <= self.now);
+            is_due && record.asked.is_some() && record.group.source == *source && group != Some(**id)
+        });
+        let before = others.count()
+            + state
+                .sweeps
+                .iter()
+                .filter(|wish| wish.source == *source)
+                .count();
+        if before > 0 {
+            reasons.push(format!(
+                "{before} others that were asked for before and come from {source} are done"
+            ));
+        }
+        (!reasons.is_empty()).then(|| reasons.join(", and "))
+    }
+
     /// The cause is gone, an operator says: sample now, and bring back what was handed over.
     ///
     /// # Errors
-    /// An unknown group.
+    /// An unknown group, or one whose source is no member.
     pub fn retry(
         &self,
         state: &mut RedriveState,
@@ -225,19 +338,26 @@ impl Desk<'_> {
         reason: &str,
     ) -> Result<RedriveAnswer, OperatorError> {
         self.known(state, group)?;
-        let held_by = state.active_hold(self.now).cloned();
+        let Some(known) = state.groups.get(&group) else {
+            return Ok(RedriveAnswer::plain(RedriveOutcome::NoChange, ""));
+        };
+        let source = known.group.source.clone();
+        if self.settings.region_of(&source).is_none() {
+            return Err(OperatorError::Foreign {
+                group,
+                bucket: source,
+                abandon: invoke(
+                    &json!({"command":"abandon","group":group,"reason":"no member any more"}),
+                ),
+            });
+        }
+        if let Some(blocked) = self.blocked(state, known) {
+            return Ok(RedriveAnswer::plain(RedriveOutcome::Blocked, blocked));
+        }
+        let waits = self.waits_for(state, &source, Some(group));
         let Some(record) = state.groups.get_mut(&group) else {
             return Ok(RedriveAnswer::plain(RedriveOutcome::NoChange, ""));
         };
-        if let Some(hold) = held_by.or_else(|| record.active_hold(self.now).cloned()) {
-            return Ok(RedriveAnswer::plain(
-                RedriveOutcome::Blocked,
-                format!(
-                    "Held since {} ({}): send redrive-release first.",
-                    hold.since, hold.reason
-                ),
-            ));
-        }
         let asked = Asked {
             at: self.now,
             reason: reason.to_owned(),
@@ -251,7 +371,13 @@ impl Desk<'_> {
             ));
         }
         record.asked = Some(asked.clone());
-        record.abandon = None;
+        let given_up = match record.abandon.take() {
+            Some(word) => format!(
+                " That they were to be given up ({}) is taken back; what was settled so before stays so.",
+                word.reason
+            ),
+            None => String::new(),
+        };
         record.widen = 0;
         // A job of it that was begun before is asked for, too.
         for open in state.jobs.values_mut() {
@@ -263,14 +389,20 @@ impl Desk<'_> {
             record.restored_at = Some(asked.at);
             record.restore = Some(asked);
         }
+        let when = waits.map_or_else(
+            || "at the next tick".to_owned(),
+            |waits| format!("as soon as {waits}"),
+        );
         let next = match record.phase.clone() {
             GroupPhase::Sampled { job, .. } => {
+                let phase = state.jobs.get(&job).map(|open| phase_name(&open.job.phase));
                 format!(
-                    "A sample is under way already (job {job}); if it arrives, the rest follows."
+                    "A sample is under way already (job {job}, in phase {}); if it arrives, the rest follows.",
+                    phase.unwrap_or("close")
                 )
             }
             GroupPhase::Released { .. } => {
-                "A sample arrived before: what is open is re-driven at once.".to_owned()
+                format!("A sample arrived before: what is open is re-driven {when}.")
             }
             phase => {
                 record.phase = GroupPhase::Held {
@@ -280,17 +412,16 @@ impl Desk<'_> {
                     },
                     next_sample_at: self.now,
                 };
-                "A sample is re-driven at the next tick; if it arrives, the rest follows."
-                    .to_owned()
+                format!("A sample is re-driven {when}; if it arrives, the rest follows.")
             }
         };
         let brought = if back > 0 {
-            format!(" {} that were handed over come back.", versions(back))
+            format!(" {} that were handed over come back first.", versions(back))
         } else {
             String::new()
         };
         let explanation = format!(
-            "{next}{brought} {} are open in group {group}; to re-drive them all costs about {}. Neither the mode nor the day's budget stands in the way of what you asked for ({reason}).",
+            "{next}{given_up}{brought} {} are open in group {group}; to re-drive them all costs about {}. Neither the mode nor the breaker nor the day's budget stands in the way of what you asked for ({reason}).",
             versions(rows),
             price::job(rows.saturating_add(back))
         );
@@ -302,6 +433,38 @@ impl Desk<'_> {
             Some(group),
         );
         Ok(RedriveAnswer::plain(RedriveOutcome::Retrying, explanation))
+    }
+
+    /// Why a retry of this group has to wait until something was done or is over, and what to send.
+    fn blocked(&self, state: &RedriveState, record: &GroupRecord) -> Option<String> {
+        let group = record.group.id();
+        let retry = || invoke(&json!({"command":"retry","group":group,"reason":"…"}));
+        let held = state.active_hold(self.now).is_some() || record.active_hold(self.now).is_some();
+        if held {
+            let mut sentences = self.holds(state, Some(group));
+            sentences.push(format!("After that send retry again: {}", retry()));
+            return Some(sentences.join(" "));
+        }
+        // Files of it may be half deleted or half settled: that cannot be taken back.
+        let settling = state.jobs.values().find_map(|open| match open.job.kind {
+            JobKind::Settle { how } if open.has(&record.group) => Some((&open.job.name, how)),
+            _ => None,
+        });
+        if let Some((job, how)) = settling {
+            return Some(format!(
+                "Job {job} is settling versions of group {group} as {how}, and goes on: those are not re-driven. It takes minutes; for what is left then, or was handed over by it, send retry again: {}",
+                retry()
+            ));
+        }
+        let forgets = record.handed_over > 0 && !state.is_in_job(&record.group);
+        record.abandon.as_ref().filter(|_| forgets).map(|word| {
+            format!(
+                "The group is being given up since {} ({}), and what was handed over of it is deleted at this moment: that goes on. It takes minutes; for what fails after that send retry again: {}",
+                word.at,
+                word.reason,
+                retry()
+            )
+        })
     }
 
     /// Gives up what is open of a group.
@@ -529,14 +692,26 @@ impl Desk<'_> {
             at: self.now,
             reason: command.reason.clone(),
         };
-        let source = wish.source.clone();
+        let (source, group) = (wish.source.clone(), wish.group);
+        let waits = self.waits_for(state, &source, None);
+        let when = waits.map_or_else(
+            || "at the next tick".to_owned(),
+            |waits| format!("as soon as {waits}"),
+        );
         state.sweeps.push(wish);
         let mut explanation = format!(
-            "The sweep of {source} begins as soon as no other job re-drives from there ({}); a message follows when it is over.",
+            "The sweep of {source} begins {when} ({}); a message follows when it is over.",
             command.reason
         );
-        if state.active_hold(self.now).is_some() {
-            explanation.push_str(" A hold is set: it waits until that is released.");
+        let own = group.and_then(|id| state.groups.get(&id));
+        let is_held = own.is_some_and(|record| record.active_hold(self.now).is_some());
+        if is_held || state.active_hold(self.now).is_some() {
+            explanation.push_str(" But a hold is in the way, and it waits for its end. ");
+            let sentences = match group {
+                Some(_) => self.holds(state, group),
+                None => self.holds(state, None).into_iter().take(1).collect(),
+            };
+            explanation.push_str(&sentences.join(" "));
         }
         self.tell_operator(
             state,
@@ -547,6 +722,14 @@ impl Desk<'_> {
         );
         Ok(RedriveAnswer::plain(RedriveOutcome::Sweeping, explanation))
     }
+}
+
+/// The command that ends a hold: of one group, or for all.
+fn release(group: Option<GroupId>) -> String {
+    invoke(&match group {
+        None => json!({"command":"redrive-release","reason":"…"}),
+        Some(id) => json!({"command":"redrive-release","group":id,"reason":"…"}),
+    })
 }
 
 /// What a sweep is confirmed with: of everything that it means, so that no other is started by it.

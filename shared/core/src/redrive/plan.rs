@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::apply::may_be_settled;
 use super::inventory::{Extent, Inventory, Listed};
 use super::job::{
     GatherCursor, Gathered, Job, JobKind, JobName, MAX_INPUTS, Phase, Sweep, SweepStatus, Token,
 };
 use super::price::{self, Micros};
-use super::state::{GroupPhase, GroupRecord, OpenJob, Overflow, RedriveState};
+use super::state::{GroupPhase, GroupRecord, OpenJob, Overflow, RedriveState, SweepWish};
 use crate::ledger::{Group, GroupId, How, OpenName};
 use crate::names::BucketName;
 use crate::reasons::{Class, classify};
@@ -26,6 +27,8 @@ pub const COMPACT_BYTES: u64 = 64 * 1024 * 1024;
 const TRIM_EVERY: SignedDuration = SignedDuration::from_hours(24);
 /// How old a bucket's size may be for the price of a sweep: CloudWatch has it once a day.
 const SIZE_FRESH: SignedDuration = SignedDuration::from_hours(24);
+/// When a size that was not known is asked for again.
+const SIZE_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 /// How long before the oldest failure a sweep begins: S3 selects by the time of creation.
 pub const SWEEP_MARGIN: SignedDuration = SignedDuration::from_hours(1);
 /// Settling takes whatever is in its inputs.
@@ -89,6 +92,14 @@ pub enum Step {
     Restore {
         /// The group.
         group: GroupId,
+    },
+    /// Hold what came after a group was closed against what is settled, and delete it if that is
+    /// all that it says.
+    Weigh {
+        /// The group.
+        group: GroupId,
+        /// Its files.
+        files: Vec<OpenName>,
     },
     /// Make one file of several.
     Compact {
@@ -177,6 +188,17 @@ struct Candidate {
     what: String,
 }
 
+impl Candidate {
+    /// What comes first: what an operator asked for and waits for, then what is due longest.
+    /// Releases that were asked for take what has come since again and again: they have no
+    /// precedence.
+    fn rank(&self) -> (bool, Timestamp, &str) {
+        let is_release = matches!(self.open.job.kind, JobKind::Release);
+        let is_awaited = self.open.asked && !is_release;
+        (!is_awaited, self.due, &self.what)
+    }
+}
+
 /// Whether the breaker lets jobs through.
 #[derive(PartialEq)]
 enum Gate {
@@ -233,6 +255,9 @@ impl<'a> Planner<'a> {
             let gives_up = record.abandon.is_some() && record.handed_over > 0;
             if gives_up && !self.state.is_in_job(&record.group) {
                 steps.push(Step::Forget { group: *id });
+            }
+            if let Some(files) = self.weighable(*id, record) {
+                steps.push(Step::Weigh { group: *id, files });
             }
             if let Some(files) = self.compactable(*id) {
                 steps.push(Step::Compact { group: *id, files });
@@ -305,24 +330,30 @@ impl<'a> Planner<'a> {
         (smallest.len() > 1).then_some(smallest)
     }
 
-    /// Whether a hold stops this job.
-    fn is_held(&self, open: &OpenJob) -> bool {
-        self.state.active_hold(self.now).is_some()
-            || open.job.groups.iter().any(|group| {
-                self.state
-                    .groups
-                    .get(&group.id())
-                    .is_some_and(|record| record.active_hold(self.now).is_some())
-            })
+    /// The files of a closed group that may all be settled: late duplicates, mostly.
+    fn weighable(&self, id: GroupId, record: &GroupRecord) -> Option<Vec<OpenName>> {
+        let extent = self.inventory.extent(id)?;
+        let is_final = settles_as(record).is_some();
+        let waits = is_final || record.reopens || self.state.is_in_job(&record.group);
+        if waits || !may_be_settled(record, &extent) {
+            return None;
+        }
+        // As many as are merged at once; the others have their turn with the next listing.
+        let files = self.free_files(id);
+        let names: Vec<OpenName> = files
+            .iter()
+            .take(MAX_INPUTS)
+            .map(|file| file.name)
+            .collect();
+        (!names.is_empty()).then_some(names)
     }
 
     fn work(&self, steps: &mut Vec<Step>) {
-        let observes = self.settings.mode == RedriveMode::Observe;
         let is_due = |open: &OpenJob| open.wait_until.is_none_or(|until| self.now >= until);
         for (name, open) in &self.state.jobs {
             let job = name.clone();
             if let Phase::Create { tried, .. } = &open.job.phase {
-                let stopped = self.is_held(open) || (observes && !open.asked);
+                let stopped = self.state.is_stopped(open, self.settings.mode, self.now);
                 match (stopped, tried) {
                     (true, false) => {
                         steps.push(Step::Discard { job });
@@ -360,15 +391,10 @@ impl<'a> Planner<'a> {
             .flat_map(|source| self.candidates(source))
             .filter(|candidate| candidate.due <= self.now)
             .collect();
-        candidates.sort_by(|a, b| (a.due, &a.what).cmp(&(b.due, &b.what)));
+        candidates.sort_by(|a, b| a.rank().cmp(&b.rank()));
         let mut admission = Admission {
             lanes: BTreeSet::new(),
-            jobs: self
-                .state
-                .jobs
-                .values()
-                .filter(|open| open.is_of_s3())
-                .count(),
+            jobs: self.state.jobs_of_s3(),
             spent: self.state.spent_today(self.now),
             gate: self.gate(),
             told: self.state.budget_told.is_some(),
@@ -422,6 +448,10 @@ impl<'a> Planner<'a> {
                     Gate::Open => {}
                 }
             }
+            if self.needs_size(&open) {
+                plan.steps.push(Step::Size { source });
+                return;
+            }
             cost = match self.price(&mut open, objects, admission.spent) {
                 Ok(cost) => cost,
                 Err(cost) => {
@@ -432,10 +462,6 @@ impl<'a> Planner<'a> {
                     return;
                 }
             };
-            if self.needs_size(&open) {
-                plan.steps.push(Step::Size { source });
-                return;
-            }
             if open.trial {
                 admission.gate = Gate::Shut;
             }
@@ -481,8 +507,12 @@ impl<'a> Planner<'a> {
     fn price(&self, open: &mut OpenJob, objects: u64, spent: Micros) -> Result<Micros, Micros> {
         let thresholds = &self.settings.thresholds;
         if let JobKind::Sweep(_) = open.job.kind {
-            let cost = price::sweep(objects, open.in_bucket.unwrap_or_default());
-            let left = Micros::dollars(thresholds.daily_dollars).less(spent);
+            let budget = Micros::dollars(thresholds.daily_dollars);
+            let known = price::sweep(objects, open.in_bucket.unwrap_or_default());
+            // What nobody knows the price of may cost all that a day allows.
+            let is_unknown = open.in_bucket.is_none() && !open.asked;
+            let cost = if is_unknown { known.max(budget) } else { known };
+            let left = budget.less(spent);
             return if open.asked || cost <= left {
                 Ok(cost)
             } else {
@@ -512,11 +542,10 @@ impl<'a> Planner<'a> {
     fn needs_size(&self, open: &OpenJob) -> bool {
         matches!(open.job.kind, JobKind::Sweep(_))
             && !open.asked
-            && self
-                .state
-                .sizes
-                .get(&open.job.source)
-                .is_none_or(|size| self.now.duration_since(size.at) > SIZE_FRESH)
+            && self.state.sizes.get(&open.job.source).is_none_or(|size| {
+                let fresh = size.objects.map_or(SIZE_AGAIN, |_| SIZE_FRESH);
+                self.now.duration_since(size.at) > fresh
+            })
     }
 
     /// The jobs that this lane's groups call for, whatever stands in their way.
@@ -775,10 +804,14 @@ impl<'a> Planner<'a> {
         };
         let source = record.group.source.clone();
         let in_bucket = self.state.sizes.get(&source).and_then(|size| size.objects);
-        let what = format!(
-            "sweep {source} for the {rows} versions of group {id} ({})",
-            price::sweep(rows, in_bucket.unwrap_or_default())
-        );
+        let costs = match in_bucket {
+            Some(objects) => price::sweep(rows, objects).to_string(),
+            None => format!(
+                "at least {}; how many objects the bucket has is not known, so it takes a day on which nothing else is spent",
+                price::sweep(rows, 0)
+            ),
+        };
+        let what = format!("sweep {source} for the {rows} versions of group {id} ({costs})");
         Some(Candidate {
             due: since,
             open: OpenJob {
@@ -798,7 +831,7 @@ impl<'a> Planner<'a> {
             .state
             .sweeps
             .iter()
-            .find(|wish| wish.source == *source)?;
+            .find(|wish| wish.source == *source && !self.is_group_held(wish))?;
         let sweep = Sweep {
             statuses: wish.statuses.iter().copied().collect(),
             created_after: wish.created_after,
@@ -807,6 +840,7 @@ impl<'a> Planner<'a> {
             due: wish.asked.at,
             open: OpenJob {
                 asked: true,
+                sweeps: wish.group.filter(|id| self.covers_overflow(wish, *id)),
                 in_bucket: wish.in_bucket,
                 ..OpenJob::new(self.sweep(source.clone(), sweep))
             },
@@ -818,6 +852,23 @@ impl<'a> Planner<'a> {
             },
             what: format!("sweep {source}"),
         })
+    }
+
+    /// Whether the group that a sweep was asked for is held by itself: it waits for that to end.
+    fn is_group_held(&self, wish: &SweepWish) -> bool {
+        let record = wish.group.and_then(|id| self.state.groups.get(&id));
+        record.is_some_and(|record| record.active_hold(self.now).is_some())
+    }
+
+    /// Whether a sweep takes all that was counted of an overflowed group and not kept.
+    fn covers_overflow(&self, wish: &SweepWish, group: GroupId) -> bool {
+        let record = self.state.groups.get(&group);
+        let overflow = record.and_then(|record| record.overflow.as_ref());
+        wish.statuses.contains(&SweepStatus::Failed)
+            && overflow.is_some_and(|overflow| {
+                let first = minus(overflow.oldest, SWEEP_MARGIN);
+                wish.created_after.is_none_or(|after| after <= first)
+            })
     }
 
     fn sweep(&self, source: BucketName, sweep: Sweep) -> Job {

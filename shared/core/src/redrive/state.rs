@@ -15,6 +15,7 @@ use super::price::{Micros, Spend};
 use crate::announce::Announcement;
 use crate::ledger::{Group, GroupId, OpenName};
 use crate::names::{BucketName, MrapArn};
+use crate::settings::RedriveMode;
 use crate::state::Hold;
 
 /// The key of the document.
@@ -203,6 +204,10 @@ pub struct GroupRecord {
     /// An operator gives up what was written or failed so far, and what was handed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abandon: Option<Asked>,
+    /// What came after it was closed holds something that is not settled: it opens with the next
+    /// look.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reopens: bool,
     /// Whether people were told that its reason is final.
     #[serde(default)]
     pub final_told: bool,
@@ -593,6 +598,24 @@ impl RedriveState {
     #[must_use]
     pub fn is_in_job(&self, group: &Group) -> bool {
         self.jobs.values().any(|open| open.has(group))
+    }
+
+    /// Whether this job must not be created now: by a hold for all or of a group that it is for, or
+    /// because the mode has become `observe` and nobody asked for it.
+    #[must_use]
+    pub fn is_stopped(&self, open: &OpenJob, mode: RedriveMode, now: Timestamp) -> bool {
+        let groups = open.job.groups.iter().map(Group::id).chain(open.sweeps);
+        self.active_hold(now).is_some()
+            || (mode == RedriveMode::Observe && !open.asked)
+            || groups
+                .filter_map(|id| self.groups.get(&id))
+                .any(|record| record.active_hold(now).is_some())
+    }
+
+    /// How many open jobs are, or may become, jobs of S3.
+    #[must_use]
+    pub fn jobs_of_s3(&self) -> usize {
+        self.jobs.values().filter(|open| open.is_of_s3()).count()
     }
 
     /// What was spent or set aside in the last 24 hours.

@@ -8,10 +8,14 @@
     reason = "a broken assumption must fail the test"
 )]
 
+mod answers;
+mod breaker;
 mod common;
 mod document;
+mod duplicates;
 mod histories;
 mod model;
+mod money;
 mod notices;
 mod planning;
 mod regressions;

@@ -13,7 +13,7 @@ use sentinel_core::redrive::job::{
     Creation, EndStatus, Ended, Gathered, JobId, JobKind, JobName, Manifest, Outcome, Phase,
     Polled, Progress, Reopened, Settled, Slice, Sweep, Tally,
 };
-use sentinel_core::redrive::plan::{Step, plan};
+use sentinel_core::redrive::plan::{Step, plan, settles_as};
 use sentinel_core::redrive::state::{GroupPhase, GroupRecord, OpenJob, RedriveState};
 use sentinel_core::settings::RedriveSettings;
 
@@ -299,6 +299,16 @@ impl Model {
                 cost: *cost,
             },
             Step::Restore { group } => self.restore(*group),
+            Step::Weigh { group, files } => {
+                let weighed = |file: &&File| files.contains(&file.listed.name);
+                let mut known = self.files[group].iter().filter(weighed);
+                if known.any(|file| file.rows.iter().any(|row| self.is_open(*group, row))) {
+                    return Some(Happening::Reopened { group: *group });
+                }
+                let kept = |file: &File| !files.contains(&file.listed.name);
+                self.files.get_mut(group).unwrap().retain(kept);
+                return None;
+            }
             Step::Compact { group, files } => {
                 self.compact(*group, files);
                 return None;
@@ -695,7 +705,9 @@ impl Model {
                     let page = format!("{id}/replication-failing/{}", record.episode);
                     // A reason that is final is no page's business, until a person asks for it.
                     assert!(
-                        self.told.contains_key(&page) || record.asked.is_some(),
+                        self.told.contains_key(&page)
+                            || record.asked.is_some()
+                            || settles_as(record).is_some(),
                         "nobody was told of {page}: {record:?}"
                     );
                 }

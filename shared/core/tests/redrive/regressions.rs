@@ -533,6 +533,7 @@ fn regression_a_failed_sample_vouches_for_nothing() {
         bench.wait(MINUTE);
         *bench.files() = vec![file(id, 5000, during, bench.now)];
         bench.look();
+        bench.reopens(&unversioned());
         assert_eq!(bench.phase(&unversioned()).as_str(), state, "{fate:?}");
     }
 }

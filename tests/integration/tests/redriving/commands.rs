@@ -223,3 +223,27 @@ fn regression_what_was_handed_over_is_deleted_when_it_is_given_up() {
         assert_eq!(stage.command(retry).await["outcome"], "no-change");
     });
 }
+
+#[test]
+fn regression_status_of_a_group_that_no_tick_has_seen_yet() {
+    on_virtual_time(async || {
+        let mut stage = Stage::new(&[]);
+        stage.append("DstBucketUnversioned");
+        let all = stage.status().await;
+        assert_eq!(all["counts"]["groups"], json!(1));
+        let group = stage.files("ledger/open/")[0]
+            .split('/')
+            .nth(2)
+            .unwrap()
+            .to_owned();
+        let one = stage
+            .command(json!({"command": "redrive-status", "group": group}))
+            .await;
+        assert_eq!(
+            one["groups"][0]["reason"], "DstBucketUnversioned",
+            "{one:#}"
+        );
+        assert_eq!(one["groups"][0]["rows"], json!(1));
+        assert_eq!(stage.files("redrive.json"), [""; 0], "it changes nothing");
+    });
+}

@@ -10,6 +10,8 @@
 )]
 
 mod commands;
+mod duplicates;
+mod holds;
 mod home;
 mod races;
 mod stage;

@@ -15,7 +15,7 @@ use sentinel_aws::endpoints::EndpointOverrides;
 use sentinel_core::ledger::{Group, OpenFile, Row};
 use sentinel_core::settings::{CollectorSettings, RedriveSettings};
 use serde_json::{Value, json};
-use simulator::{Simulator, WorldConfig};
+use simulator::{ReplicationMessage, Simulator, WorldConfig};
 
 pub(crate) const HOME: &str = "app-use1";
 pub(crate) const AWAY: &str = "app-euw1";
@@ -182,7 +182,16 @@ impl Stage {
 
     /// Hands what S3 sent to the collector.
     pub(crate) async fn collect(&self) {
-        let messages = self.sim.with(simulator::World::take_replication_messages);
+        self.deliver(self.sent()).await;
+    }
+
+    /// What S3 sent since it was taken the last time.
+    pub(crate) fn sent(&self) -> Vec<ReplicationMessage> {
+        self.sim.with(simulator::World::take_replication_messages)
+    }
+
+    /// Hands these messages to the collector, whether it had them before or not.
+    pub(crate) async fn deliver(&self, messages: Vec<ReplicationMessage>) {
         if messages.is_empty() {
             return;
         }

@@ -8,12 +8,23 @@ use crate::ledger::{GroupId, OpenName};
 use crate::redrive::inventory::{Extent, Inventory, Listed};
 use crate::redrive::plan::{SWEEP_MARGIN, settles_as};
 use crate::redrive::state::{GroupPhase, GroupRecord, Overflow, RedriveState};
+use crate::settings::RedriveMode;
 
 /// Files that an overflowed group drops in one round.
 const DROPPED_AT_ONCE: usize = 500;
 
 /// An outbox that is still half full after this long is not being published.
 const ROOM_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// Whether all that is listed of a closed group may be settled: it was closed before, and nothing
+/// of it failed since then.
+pub(in crate::redrive) fn may_be_settled(record: &GroupRecord, extent: &Extent) -> bool {
+    let closed = match record.phase {
+        GroupPhase::Closed { since } => record.episode > 0 && extent.newest <= since,
+        _ => false,
+    };
+    closed && record.abandon.is_none() && record.restore.is_none()
+}
 
 impl Desk<'_> {
     /// Takes note of what the ledger holds: groups open, close, are held anew, overflow.
@@ -74,16 +85,24 @@ impl Desk<'_> {
                 Self::begin_episode(record);
                 record.phase = GroupPhase::Final { since: self.now };
             }
+            // The planner has them held against what is settled first.
+            GroupPhase::Closed { .. } if may_be_settled(record, &extent) && !record.reopens => {
+                return;
+            }
             GroupPhase::Closed { since } => {
+                let since = *since;
                 // What failed before its last job ended belongs to that job, and is mostly settled;
                 // what is not arrives like the rest, if the rest did.
                 let is_late = record.last_end.is_some_and(|end| extent.newest <= end);
-                if is_late && record.last_arrived {
+                record.reopens = false;
+                // In mode observe nobody would be told that it waits for a retry.
+                let follows = self.settings.mode == RedriveMode::Automatic;
+                if is_late && record.last_arrived && follows {
                     record.phase = GroupPhase::Released { since: self.now };
                 } else {
                     // A cause that comes and goes is sampled ever more slowly.
                     let soon =
-                        self.now.duration_since(*since) <= self.settings.thresholds.sample_max;
+                        self.now.duration_since(since) <= self.settings.thresholds.sample_max;
                     if record.episode > 0 && soon {
                         self.lengthen(record);
                     }

@@ -39,7 +39,7 @@ impl Desk<'_> {
                     gathered, token, ..
                 },
                 Worked::Trying,
-            ) => {
+            ) if self.may_try(state, job) => {
                 open.job.phase = Phase::Create {
                     gathered,
                     token,
@@ -110,6 +110,16 @@ impl Desk<'_> {
             _ => return,
         }
         state.jobs.insert(job.clone(), open);
+    }
+
+    /// Whether a try to create this job may begin. Asked again in the very write that begins it,
+    /// so that no hold is overtaken that was acknowledged before.
+    #[must_use]
+    pub fn may_try(&self, state: &RedriveState, job: &JobName) -> bool {
+        state.jobs.get(job).is_some_and(|open| {
+            matches!(open.job.phase, Phase::Create { .. })
+                && !state.is_stopped(open, self.settings.mode, self.now)
+        })
     }
 
     pub(super) fn gathered(
@@ -218,7 +228,9 @@ impl Desk<'_> {
                 if matches!(ended.status, EndStatus::Failed | EndStatus::Unknown) {
                     open.failure = Some(failure_of(ended));
                 }
-                if let JobKind::Sweep(_) = open.job.kind {
+                // For a bucket whose size nobody knows, what was set aside stays so.
+                let has_price = open.in_bucket.is_some() || open.asked;
+                if matches!(open.job.kind, JobKind::Sweep(_)) && has_price {
                     let objects = ended.progress.total;
                     let cost = price::sweep(objects, open.in_bucket.unwrap_or_default());
                     charge(state, &open.job.name, cost);
