@@ -285,8 +285,9 @@ impl<'a> Index<'a> {
             (_, Some(row)) => Fate::Open(row),
             (Some(How::HandedOver | How::Abandoned), None) => Fate::Abandoned(handed_over),
             (_, None) if handed_over.is_some() => Fate::Abandoned(handed_over),
+            // What is moving has its row in the files of a job, where nothing looks here.
+            (None | Some(How::Moving), None) => Fate::Unknown,
             (Some(how), None) => Fate::Settled(how),
-            (None, None) => Fate::Unknown,
         }
     }
 

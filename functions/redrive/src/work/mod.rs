@@ -37,7 +37,7 @@ use sentinel_aws::ledger::Files;
 use sentinel_aws::objects::Uploads;
 use sentinel_core::ledger::{JOBS, Millis};
 use sentinel_core::names::{BucketName, Region};
-use sentinel_core::redrive::job::{Job, Slice};
+use sentinel_core::redrive::job::{Job, JobName, Slice};
 use sentinel_core::settings::RedriveSettings;
 
 use crate::Deps;
@@ -176,7 +176,11 @@ impl<'a> Work<'a> {
 
 /// The key of one of a job's files other than rows and report.
 fn job_key(job: &Job, kind: &str, number: u32) -> String {
-    format!("{JOBS}{}/{kind}/{number:05}.jsonl", job.name)
+    key_of(&job.name, kind, number)
+}
+
+fn key_of(job: &JobName, kind: &str, number: u32) -> String {
+    format!("{JOBS}{job}/{kind}/{number:05}.jsonl")
 }
 
 /// When something is settled as of `at` that failed at `failed_at`: clocks differ, and an entry

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 use jiff::{SignedDuration, Timestamp};
 use sentinel_aws::arrival::{Arrivals, Sighting, Status};
-use sentinel_core::ledger::{Destination, Group, How, Row};
+use sentinel_core::ledger::{Destination, Group, How, Millis, Row};
 use sentinel_core::names::{BucketName, Member};
 use sentinel_core::reasons::{classify, may_be_about_metadata};
 use sentinel_core::redrive::job::{
@@ -17,7 +17,7 @@ use super::error::WorkError;
 use super::settle::{has_several, sweep_group_of};
 use super::sought::{Sought, SoughtBody, read_sought};
 use super::write::{Findings, PROVED, write_exactly};
-use super::{Work, job_key, settled_as_of};
+use super::{Work, job_key, key_of, settled_as_of};
 
 /// Versions that are looked for at once: enough to hide the way to another continent, few enough
 /// for one prefix of a bucket.
@@ -29,24 +29,25 @@ const BATCH: usize = 1024;
 /// The first pause before what is pending is looked for again; each further one is twice as long.
 const PAUSE: SignedDuration = SignedDuration::from_secs(30);
 
-/// The longest, until the patience ends.
+/// The longest of a job that keeps its lane.
 const MAX_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
-/// The longest after that.
+/// The longest of one that only looks.
 const MAX_LATE_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 
 /// So long is waited for a version that the report calls failed, although it can only have meant
 /// this destination: the verdict may be older than what mended it.
 const DOUBT: SignedDuration = SignedDuration::from_mins(3);
 
-/// So long is waited for what the source calls pending, whatever the patience is: S3 replicates
-/// it by itself, and another job would only do it twice.
+/// So long a job looks for what the source calls pending: S3 replicates it by itself, and another
+/// job would only do it twice.
 const PENDING: SignedDuration = SignedDuration::from_hours(24);
 
 /// Does a part of the proof: each version is looked for in its destination, or, where that cannot
 /// be read, judged by the source's status. Few versions are all looked for, many by an even sample;
-/// if any of the sample did not arrive, all are. What is not there when the patience ends is open
-/// again, but what the source calls pending is waited for up to a day.
+/// if any of the sample did not arrive, all are. Those that the report leaves doubts about are
+/// looked for one by one. What is not there when the patience ends is open again; but what the
+/// source calls pending is left to a job that looks for it up to a day and keeps nothing waiting.
 ///
 /// A source has one status for all of its destinations together. Where there are several, its
 /// `FAILED` says nothing of a version that is not in this one yet, so it is waited for as well.
@@ -74,7 +75,8 @@ pub async fn prove(
         }
         let swept = [sweep_group_of(job)];
         let groups = match job.kind {
-            JobKind::Sweep(_) => &swept[..],
+            // Also where it looks for what a sweep left.
+            _ if job.groups.is_empty() => &swept[..],
             _ => &job.groups,
         };
         let proving = Proving {
@@ -130,9 +132,6 @@ impl Proving<'_> {
         loop {
             if self.cursor.stage == ProveStage::Start {
                 let proof = self.settled.proof;
-                if proof.all == 0 {
-                    return Ok(self.done());
-                }
                 if proof.must_be_all || proof.sample == 0 {
                     self.stage(ProveStage::All, proof.all);
                 } else {
@@ -141,7 +140,8 @@ impl Proving<'_> {
             }
             while self.cursor.file < self.cursor.files {
                 let goes_on = match self.cursor.stage {
-                    ProveStage::Trust | ProveStage::GiveUp => self.book().await?,
+                    ProveStage::Trust => self.book().await?,
+                    ProveStage::Leave => self.leave().await?,
                     _ => self.look().await?,
                 };
                 progress.replace(self.cursor.clone());
@@ -159,20 +159,18 @@ impl Proving<'_> {
     /// After the last file of a round: what comes next. A slice if this one is over.
     fn turn(&mut self) -> Option<Slice<ProveCursor, Settled>> {
         let now = self.work.edge().now();
-        let pending = self.cursor.pending_files;
         let patience = self.patience_ends();
-        let is_over = match self.cursor.stage {
-            ProveStage::Sample => now >= patience,
-            _ => now >= self.pending_ends(),
-        };
+        let pending = self.cursor.pending_files;
+        let proof = self.settled.proof;
         match self.cursor.stage {
-            ProveStage::Trust | ProveStage::GiveUp => Some(self.done()),
-            _ if pending > 0 && !is_over => {
-                let longest = if now < patience {
-                    // What is only waited for until then is looked for once more right after it.
-                    MAX_PAUSE.min(patience.duration_since(now))
-                } else {
-                    MAX_LATE_PAUSE
+            ProveStage::Leave => return Some(self.done()),
+            ProveStage::Sample if pending > 0 && now >= patience => {
+                self.stage(ProveStage::All, proof.all);
+            }
+            _ if pending > 0 => {
+                let longest = match self.job.kind {
+                    JobKind::Look => MAX_LATE_PAUSE,
+                    _ => MAX_PAUSE,
                 };
                 let pause = wait(self.cursor.round).min(longest);
                 self.cursor.round += 1;
@@ -180,28 +178,22 @@ impl Proving<'_> {
                 self.cursor.row = 0;
                 self.cursor.files = pending;
                 self.cursor.pending_files = 0;
-                let until: Timestamp = now + pause;
-                Some(Slice::Wait(self.cursor.clone(), until))
+                // Once the patience is over they are looked for a last time, at once.
+                if now < patience {
+                    let until: Timestamp = patience.min(now + pause);
+                    return Some(Slice::Wait(self.cursor.clone(), until));
+                }
             }
-            ProveStage::Sample if pending > 0 => {
-                self.stage(ProveStage::All, self.settled.proof.all);
-                None
+            ProveStage::Sample => self.stage(ProveStage::Trust, proof.all),
+            ProveStage::Doubted => {
+                let left = self.cursor.moving;
+                self.stage(ProveStage::Leave, left);
             }
-            ProveStage::Sample => {
-                self.stage(ProveStage::Trust, self.settled.proof.all);
-                None
+            ProveStage::Start | ProveStage::All | ProveStage::Trust => {
+                self.stage(ProveStage::Doubted, proof.doubted);
             }
-            _ if pending > 0 => {
-                self.cursor.stage = ProveStage::GiveUp;
-                self.cursor.round += 1;
-                self.cursor.file = 0;
-                self.cursor.row = 0;
-                self.cursor.files = pending;
-                self.cursor.pending_files = 0;
-                None
-            }
-            _ => Some(self.done()),
         }
+        None
     }
 
     fn stage(&mut self, stage: ProveStage, files: u32) {
@@ -214,17 +206,19 @@ impl Proving<'_> {
     }
 
     fn done(&mut self) -> Slice<ProveCursor, Settled> {
-        Slice::Done(self.cursor.settled.take().unwrap_or_default())
+        let mut settled = self.cursor.settled.take().unwrap_or_default();
+        settled.proof.moving = self.cursor.moving;
+        Slice::Done(settled)
     }
 
-    /// When whatever is not there is open again, unless the source calls it pending.
+    /// When whatever is not there is open again, or left to the job that looks for it.
     fn patience_ends(&self) -> Timestamp {
-        self.ended.at + self.work.settings().thresholds.proof
-    }
-
-    /// When that is open again too.
-    fn pending_ends(&self) -> Timestamp {
-        self.patience_ends().max(self.ended.at + PENDING)
+        let patience = self.work.settings().thresholds.proof;
+        self.ended.at
+            + match self.job.kind {
+                JobKind::Look => patience.max(PENDING),
+                _ => patience,
+            }
     }
 
     /// The rows of the file that is next.
@@ -232,16 +226,21 @@ impl Proving<'_> {
         let (stage, number) = (self.cursor.stage, self.cursor.file);
         let key = match (self.cursor.round, stage) {
             (0, ProveStage::Sample) => job_key(self.job, "sample", number),
+            (0, ProveStage::Doubted) => job_key(self.job, "doubted", number),
+            (0, ProveStage::Leave) => job_key(self.job, "moving", number),
             (0, _) => job_key(self.job, "initiated", number),
-            (round, ProveStage::Sample) => self.pending_key(true, round, number),
-            (round, _) => self.pending_key(false, round, number),
+            (round, _) => self.pending_key(round, number),
         };
         read_sought(self.work.files(), &key, self.groups).await
     }
 
     /// Rows that were pending before this round.
-    fn pending_key(&self, is_sample: bool, round: u32, number: u32) -> String {
-        let kind = if is_sample { "sample" } else { "pending" };
+    fn pending_key(&self, round: u32, number: u32) -> String {
+        let kind = match self.cursor.stage {
+            ProveStage::Sample => "sample",
+            ProveStage::Doubted => "doubted",
+            _ => "pending",
+        };
         job_key(self.job, &format!("{kind}-{round:03}"), number)
     }
 
@@ -251,6 +250,7 @@ impl Proving<'_> {
         let is_sample = self.cursor.stage == ProveStage::Sample;
         let mut findings = Findings::new(&self.job.source, self.groups);
         let mut pending = SoughtBody::new(self.groups);
+        let mut moving = SoughtBody::new(self.groups);
         let mut settled = self.cursor.settled.clone().unwrap_or_default();
         let from = usize::try_from(self.cursor.row).unwrap_or(usize::MAX);
         let mut seen = from;
@@ -260,11 +260,9 @@ impl Proving<'_> {
             let fates = batch.iter().map(|sought| self.fate(sought, now));
             let fates: Vec<Fate> = iter(fates).buffered(LOOKS).collect().await;
             for (sought, fate) in batch.iter().zip(fates) {
-                let goes_on = match fate {
-                    Fate::Pending => now < self.patience_ends(),
-                    Fate::Moving => now < self.pending_ends(),
-                    _ => false,
-                };
+                let is_late = now >= self.patience_ends();
+                let goes_on = !is_late && matches!(fate, Fate::Pending | Fate::Moving);
+                let is_left = fate == Fate::Moving && self.job.kind != JobKind::Look;
                 if is_sample {
                     match fate {
                         Fate::Arrived => {}
@@ -275,6 +273,10 @@ impl Proving<'_> {
                     }
                 } else if goes_on {
                     pending.push(&sought.row, sought.verdict.as_deref())?;
+                } else if is_left {
+                    let place = usize::from(sought.row.group);
+                    settled.count(place, |outcome| outcome.moving += 1);
+                    moving.push(&sought.row, None)?;
                 } else {
                     let at = self.ended.at;
                     self.note(&sought.row, fate, at, &mut settled, &mut findings);
@@ -293,9 +295,14 @@ impl Proving<'_> {
         let files = self.work.files();
         if !pending.is_empty() {
             let round = self.cursor.round + 1;
-            let key = self.pending_key(is_sample, round, self.cursor.pending_files);
+            let key = self.pending_key(round, self.cursor.pending_files);
             write_exactly(files, &key, pending.into_file()?).await?;
             self.cursor.pending_files += 1;
+        }
+        if !moving.is_empty() {
+            let key = job_key(self.job, "moving", self.cursor.moving);
+            write_exactly(files, &key, moving.into_file()?).await?;
+            self.cursor.moving += 1;
         }
         if findings.len() > 0 {
             let part = PROVED + self.cursor.parts;
@@ -313,8 +320,7 @@ impl Proving<'_> {
         Ok(is_whole)
     }
 
-    /// Books the rows of the next file without looking: as arrived like the sample, or as still
-    /// pending.
+    /// Books the rows of the next file as arrived, like the sample, without looking.
     async fn book(&mut self) -> Result<bool, WorkError> {
         let rows = self.rows().await?;
         let mut findings = Findings::new(&self.job.source, self.groups);
@@ -322,17 +328,42 @@ impl Proving<'_> {
         for Sought { row, .. } in &rows {
             // What was not looked for is settled as it was when the job was planned: a failure
             // since then is news of it.
-            let (fate, at) = match self.cursor.stage {
-                ProveStage::Trust => (Fate::Arrived, self.job.planned_at),
-                _ => (Fate::Pending, self.ended.at),
-            };
-            self.note(row, fate, at, &mut settled, &mut findings);
+            let at = self.job.planned_at;
+            self.note(row, Fate::Arrived, at, &mut settled, &mut findings);
         }
         let part = PROVED + self.cursor.parts;
         findings.write(self.work.files(), self.job, part).await?;
         self.cursor.parts += 1;
         self.cursor.file += 1;
         self.cursor.settled = Some(settled);
+        Ok(true)
+    }
+
+    /// Gives the rows of the next file to the job that looks for them. Whatever else the ledger
+    /// has of them counts no more, so that no other job takes them meanwhile: should they be open
+    /// again, then as of a moment later.
+    async fn leave(&mut self) -> Result<bool, WorkError> {
+        let rows = self.rows().await?;
+        let mut findings = Findings::new(&self.job.source, self.groups);
+        let mut body = SoughtBody::new(self.groups);
+        for Sought { row, .. } in rows {
+            let at = settled_as_of(self.ended.at, row.failed_at);
+            let to = self.groups.get(usize::from(row.group));
+            // A sweep's row stands for all destinations; of the others nothing is known here.
+            if to.is_some_and(|group| group.destination != Destination::Any) {
+                findings.settle(row.identity(), row.group, at, How::Moving);
+            }
+            let failed_at = Millis::new(at.get() + 1).unwrap_or(at);
+            body.push(&Row { failed_at, ..row }, None)?;
+        }
+        let files = self.work.files();
+        let name = self.job.name.follow_up();
+        let key = key_of(&name, "initiated", self.cursor.file);
+        write_exactly(files, &key, body.into_file()?).await?;
+        let part = PROVED + self.cursor.parts;
+        findings.write(files, self.job, part).await?;
+        self.cursor.parts += 1;
+        self.cursor.file += 1;
         Ok(true)
     }
 
@@ -549,8 +580,6 @@ fn wait(round: u32) -> SignedDuration {
 
 #[cfg(test)]
 mod tests {
-    use sentinel_core::ledger::Millis;
-
     use super::*;
 
     #[test]

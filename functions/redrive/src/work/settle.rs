@@ -1,14 +1,18 @@
 //! Joining a job's rows with its report.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
+use futures_util::stream::iter;
+use futures_util::{StreamExt, TryStreamExt};
+use sentinel_aws::ledger::{FileError, Files};
 use sentinel_core::ledger::{
     Destination, Group, Identity, Row, Rows, RowsHeader, report_key, rows_key,
 };
 use sentinel_core::names::BucketName;
 use sentinel_core::reasons::{Class, classify, is_about_source};
 use sentinel_core::redrive::job::{
-    Ended, Gathered, Job, JobKind, Outcome, Phase, SettleCursor, Settled, Slice, Tally,
+    Ended, Gathered, Job, JobKind, Outcome, Phase, SettleCursor, Settled, Slice, SweptCursor, Tally,
 };
 use sentinel_core::redrive::merge::{Lookup, Peek};
 use sentinel_core::redrive::report::{ReportReader, ReportRow, Task, Verdicts};
@@ -25,6 +29,12 @@ const NOT_ARRIVED: &str = "ReplicationNotSeen";
 
 /// Bytes that are read to find one row of a report in the midst of a file.
 const SAMPLE_BYTES: u64 = 16 << 10;
+
+/// Such pieces, or sizes of files, that are read before it is noted how far that came.
+const AT_ONCE: usize = 64;
+
+/// Those of them that are read at the same time.
+const READS: usize = 16;
 
 /// Does a part of joining the job's rows with its report: what is final is settled, what failed
 /// or did not run is open again, and what was initiated is written down to be looked for. Without
@@ -215,9 +225,8 @@ impl Joining<'_> {
         match said {
             // Looked for where it should have gone, like what was initiated.
             Said::Failed(code) if elsewhere => {
-                settled.proof.must_be_all = true;
                 settled.count(place, |outcome| outcome.initiated += 1);
-                out.initiated.push(&row, Some(&code))?;
+                out.doubted.push(&row, Some(&code))?;
             }
             Said::Initiated => {
                 settled.count(place, |outcome| outcome.initiated += 1);
@@ -329,87 +338,172 @@ impl Joining<'_> {
                 return Ok(Slice::More(self.cursor));
             }
         }
-        let tasks = if self.tally.found {
-            self.swept_sample().await?
-        } else {
-            Vec::new()
-        };
+        if self.tally.found && !self.swept_sample(progress).await? {
+            return Ok(Slice::More(self.cursor));
+        }
         let initiated = match self.ended.progress.succeeded {
             0 => self.tally.succeeded,
             succeeded => succeeded,
         };
         let mut settled = self.cursor.settled;
         settled.count(0, |outcome| outcome.initiated = initiated);
-        if !tasks.is_empty() {
-            let group = sweep_group_of(self.job);
-            let mut body = SoughtBody::new(&[group]);
-            for task in tasks {
-                let row = Row {
-                    key: task.key,
-                    version: task.version,
-                    failed_at: self.ended.at.into(),
-                    attempts: 1,
-                    size: None,
-                    group: 0,
-                };
-                body.push(&row, None)?;
-            }
-            let key = job_key(self.job, "initiated", 0);
-            write_exactly(self.work.files(), &key, body.into_file()?).await?;
-            settled.proof.all = 1;
-            settled.proof.must_be_all = true;
-        }
+        settled.proof.must_be_all |= settled.proof.all > 0;
         Ok(Slice::Done(settled))
     }
 
-    /// An even sample of the tasks of a sweep that initiated replication, or all if they are few.
-    async fn swept_sample(&self) -> Result<Vec<Task>, WorkError> {
+    /// Writes down an even sample of the tasks of a sweep that initiated replication, or all if
+    /// they are few; false if time is up before that is done.
+    async fn swept_sample(&mut self, progress: &RefCell<SettleCursor>) -> Result<bool, WorkError> {
         let Some(files) = report_files(self.work, self.job, self.ended).await? else {
-            return Ok(Vec::new());
+            return Ok(true);
         };
         let reports = self.work.reports(self.job)?;
-        let mut sizes = Vec::new();
-        let mut files = files.results;
-        files.retain(|file| !file.is_failed && file.bucket == reports.bucket().as_str());
-        for file in files {
-            // The first bytes tell the size of the file.
-            let piece = reports.read(&file.key, 0..SAMPLE_BYTES).await?;
-            sizes.push((file.key, piece.total));
-        }
-        let total: u64 = sizes.iter().map(|(_, size)| size).sum();
+        let keys: Vec<String> = files
+            .results
+            .into_iter()
+            .filter(|file| !file.is_failed && file.bucket == reports.bucket().as_str())
+            .map(|file| file.key)
+            .collect();
         let objects = self.work.settings().thresholds.proof_objects.max(1);
-        let step = (total / objects).max(1);
-        let mut tasks = Vec::new();
-        if total <= MAX_WINDOW {
-            for (key, size) in &sizes {
-                let piece = reports.read(key, 0..*size).await?;
-                tasks.extend(parse(self.job, &piece.bytes));
+        while self.cursor.swept.file < keys.len() {
+            let swept = &mut self.cursor.swept;
+            let rest = keys.get(swept.file..).unwrap_or_default();
+            match swept.total {
+                None => {
+                    let sizes = sizes(&reports, rest).await?;
+                    swept.file += sizes.len();
+                    swept.before += sizes.iter().sum::<u64>();
+                    if swept.file >= keys.len() {
+                        *swept = SweptCursor {
+                            total: Some(swept.before),
+                            ..SweptCursor::default()
+                        };
+                    }
+                }
+                Some(total) if total <= MAX_WINDOW => {
+                    let tasks = pieces(&reports, whole(&keys), |_, bytes| parse(self.job, bytes));
+                    let tasks = tasks.await?;
+                    let every = u64::try_from(tasks.len()).unwrap_or(u64::MAX);
+                    let every = usize::try_from(every.div_ceil(objects).max(1)).unwrap_or(1);
+                    swept.file = keys.len();
+                    self.write_swept(tasks.into_iter().step_by(every)).await?;
+                }
+                Some(total) => {
+                    let sizes = sizes(&reports, rest).await?;
+                    let step = (total / objects).max(SAMPLE_BYTES);
+                    let wanted = next_pieces(swept, rest, &sizes, step);
+                    let tasks = pieces(&reports, wanted, |at, bytes| first(self.job, at, bytes));
+                    let tasks = tasks.await?;
+                    self.write_swept(tasks.into_iter()).await?;
+                }
             }
-            let every = u64::try_from(tasks.len())
-                .unwrap_or(u64::MAX)
-                .div_ceil(objects);
-            let every = usize::try_from(every.max(1)).unwrap_or(1);
-            return Ok(tasks.into_iter().step_by(every).collect());
-        }
-        for (key, size) in &sizes {
-            let mut at = 0;
-            while at < *size {
-                let piece = reports.read(key, at..at + SAMPLE_BYTES).await?;
-                let bytes = &piece.bytes;
-                // Keys are encoded, so a line that begins with the bucket begins a row.
-                let mark = format!("\n{},", self.job.source);
-                let begin = if at == 0 {
-                    Some(0)
-                } else {
-                    find(bytes, mark.as_bytes()).map(|place| place + 1)
-                };
-                let row = begin.and_then(|begin| bytes.get(begin..));
-                tasks.extend(row.and_then(|row| parse(self.job, row).into_iter().next()));
-                at += step.max(SAMPLE_BYTES);
+            progress.replace(self.cursor.clone());
+            if !self.work.has_time() {
+                return Ok(self.cursor.swept.file >= keys.len());
             }
         }
-        Ok(tasks)
+        Ok(true)
     }
+
+    async fn write_swept(&mut self, tasks: impl Iterator<Item = Task>) -> Result<(), WorkError> {
+        let mut body = SoughtBody::new(&[sweep_group_of(self.job)]);
+        for task in tasks {
+            let row = Row {
+                key: task.key,
+                version: task.version,
+                failed_at: self.ended.at.into(),
+                attempts: 1,
+                size: None,
+                group: 0,
+            };
+            body.push(&row, None)?;
+        }
+        if !body.is_empty() {
+            let proof = &mut self.cursor.settled.proof;
+            let key = job_key(self.job, "initiated", proof.all);
+            write_exactly(self.work.files(), &key, body.into_file()?).await?;
+            proof.all += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The sizes of the first few of these files.
+async fn sizes(reports: &Files, keys: &[String]) -> Result<Vec<u64>, WorkError> {
+    let sizes = keys.iter().take(AT_ONCE).map(|key| async move {
+        match reports.read(key, 0..1).await {
+            Ok(piece) => Ok(piece.total),
+            Err(FileError::PastTheEnd { .. }) => Ok(0),
+            Err(error) => Err(WorkError::from(error)),
+        }
+    });
+    iter(sizes).buffered(READS).try_collect().await
+}
+
+/// Files as a whole: what is read has at most [`MAX_WINDOW`] bytes together.
+fn whole(keys: &[String]) -> Vec<(String, Range<u64>)> {
+    let keys = keys.iter();
+    keys.map(|key| (key.clone(), 0..MAX_WINDOW)).collect()
+}
+
+/// The next few pieces of a report, every `step` bytes of all of its files, and the cursor after
+/// them.
+fn next_pieces(
+    swept: &mut SweptCursor,
+    keys: &[String],
+    sizes: &[u64],
+    step: u64,
+) -> Vec<(String, Range<u64>)> {
+    let mut pieces = Vec::new();
+    for (key, size) in keys.iter().zip(sizes) {
+        while swept.at < swept.before + size {
+            if pieces.len() >= AT_ONCE {
+                return pieces;
+            }
+            let from = swept.at - swept.before;
+            pieces.push((key.clone(), from..from + SAMPLE_BYTES));
+            swept.at += step;
+        }
+        swept.before += size;
+        swept.file += 1;
+    }
+    pieces
+}
+
+/// Reads pieces of a report, several at once, and gives the tasks that `take` finds in them.
+async fn pieces<T>(
+    reports: &Files,
+    wanted: Vec<(String, Range<u64>)>,
+    take: impl Fn(u64, &[u8]) -> T,
+) -> Result<Vec<Task>, WorkError>
+where
+    T: IntoIterator<Item = Task>,
+{
+    let reads = wanted.into_iter().map(|(key, range)| async move {
+        let from = range.start;
+        match reports.read(&key, range).await {
+            Ok(piece) => Ok((from, piece.bytes)),
+            Err(FileError::PastTheEnd { .. }) => Ok((from, Vec::new())),
+            Err(error) => Err(WorkError::from(error)),
+        }
+    });
+    let mut reads = iter(reads).buffered(READS);
+    let mut tasks = Vec::new();
+    while let Some((from, bytes)) = reads.try_next().await? {
+        tasks.extend(take(from, &bytes));
+    }
+    Ok(tasks)
+}
+
+/// The first task that begins in a piece of a report, if it initiated replication.
+fn first(job: &Job, from: u64, bytes: &[u8]) -> Option<Task> {
+    // Keys are encoded, so a line that begins with the bucket begins a row.
+    let mark = format!("\n{},", job.source);
+    let begin = match from {
+        0 => 0,
+        _ => find(bytes, mark.as_bytes())? + 1,
+    };
+    parse(job, bytes.get(begin..)?).into_iter().next()
 }
 
 /// The tasks in a piece of a report that initiated replication.
@@ -449,6 +543,7 @@ async fn report_rest(report: &mut Lookup<Verdicts>, feed: &mut Feed) -> Result<u
 struct Out {
     findings: Findings,
     initiated: SoughtBody,
+    doubted: SoughtBody,
     sample: SoughtBody,
     counted: u64,
 }
@@ -458,6 +553,7 @@ impl Out {
         Self {
             findings: Findings::new(&job.source, &job.groups),
             initiated: SoughtBody::new(&job.groups),
+            doubted: SoughtBody::new(&job.groups),
             sample: SoughtBody::new(&job.groups),
             counted: 0,
         }
@@ -474,6 +570,11 @@ impl Out {
             let key = job_key(job, "initiated", cursor.settled.proof.all);
             write_exactly(files, &key, self.initiated.into_file()?).await?;
             cursor.settled.proof.all += 1;
+        }
+        if !self.doubted.is_empty() {
+            let key = job_key(job, "doubted", cursor.settled.proof.doubted);
+            write_exactly(files, &key, self.doubted.into_file()?).await?;
+            cursor.settled.proof.doubted += 1;
         }
         if !self.sample.is_empty() {
             let key = job_key(job, "sample", cursor.settled.proof.sample);

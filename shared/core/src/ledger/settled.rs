@@ -28,11 +28,13 @@ pub enum How {
     HandedOver,
     /// A person gave it up.
     Abandoned,
+    /// S3 still replicates it: a job looks for it, and has its row.
+    Moving,
 }
 
 impl How {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Replicated,
         Self::Already,
         Self::Gone,
@@ -40,6 +42,7 @@ impl How {
         Self::Ineligible,
         Self::HandedOver,
         Self::Abandoned,
+        Self::Moving,
     ];
 
     /// As it is written in files, logs and answers.
@@ -53,6 +56,7 @@ impl How {
             Self::Ineligible => "ineligible",
             Self::HandedOver => "handed-over",
             Self::Abandoned => "abandoned",
+            Self::Moving => "moving",
         }
     }
 }

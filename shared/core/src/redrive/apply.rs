@@ -50,10 +50,6 @@ pub struct Desk<'a> {
 
 /// What came of working on a job's phase.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one at a time, and a happening keeps it boxed"
-)]
 pub enum Worked {
     /// Of gathering.
     Gather(Slice<GatherCursor, Gathered>),

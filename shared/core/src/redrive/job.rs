@@ -42,6 +42,14 @@ impl JobName {
         Self(format!("{when}-{}", hex(&digest, 4)))
     }
 
+    /// The name of the job that looks for what the one of this name left.
+    #[must_use]
+    pub fn follow_up(&self) -> Self {
+        let (when, _) = self.0.split_once('-').unwrap_or((&self.0, ""));
+        let digest = Sha256::digest(format!("{self}\0look"));
+        Self(format!("{when}-{}", hex(&digest, 4)))
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -119,6 +127,9 @@ pub enum JobKind {
         /// How the rows are settled.
         how: How,
     },
+    /// No job of S3: what an earlier job left that S3 still replicates is looked for, without
+    /// keeping its lane. Its phases are `Prove` and `Close`; it has no inputs.
+    Look,
     /// A manifest that S3 generates. Begins with `Create`; it has no inputs and no rows files.
     Sweep(Sweep),
 }
@@ -359,6 +370,40 @@ pub enum Polled {
     Ended(Ended),
 }
 
+impl Job {
+    /// The job that looks for what this one left because S3 still replicates it, if there is such.
+    #[must_use]
+    pub fn follow_up(&self, ended: &Ended, settled: &Settled, now: Timestamp) -> Option<Self> {
+        let all = settled.proof.moving;
+        let gathered = Gathered {
+            // It has no inputs: what is open again is so in one place only.
+            complete: true,
+            ..Gathered::default()
+        };
+        (all > 0).then(|| Self {
+            name: self.name.follow_up(),
+            kind: JobKind::Look,
+            inputs: Vec::new(),
+            limit: 0,
+            planned_at: now,
+            phase: Phase::Prove {
+                gathered,
+                ended: ended.clone(),
+                settled: Settled {
+                    proof: ProofFiles {
+                        all,
+                        must_be_all: true,
+                        ..ProofFiles::default()
+                    },
+                    ..Settled::default()
+                },
+                cursor: ProveCursor::default(),
+            },
+            ..self.clone()
+        })
+    }
+}
+
 /// How far a job is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -441,10 +486,17 @@ pub struct Settled {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProofFiles {
-    /// Files with all of them.
+    /// Files with all of them, the doubted ones aside.
     pub all: u32,
     /// Files with an even sample of them.
     pub sample: u32,
+    /// Files with rows of which the report says something that may be about another destination:
+    /// each of them is looked for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub doubted: u32,
+    /// Files with those that S3 still replicates, for the job that looks for them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub moving: u32,
     /// The report left doubts, or there are few: all are looked for.
     pub must_be_all: bool,
 }
@@ -456,6 +508,11 @@ pub struct Reopened {
     pub group: Group,
     /// How many.
     pub rows: u64,
+}
+
+/// Fields that came later are left out where they say nothing.
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 /// What became of the rows of one group.
@@ -474,8 +531,12 @@ pub struct Outcome {
     pub failed: u64,
     /// Not run, or not reported; open again.
     pub not_run: u64,
-    /// Still on the way when the patience ended; open again.
+    /// Not seen when the patience ended; open again.
     pub pending: u64,
+    /// The source said that S3 still replicates them when the patience ended: another job looks
+    /// for them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub moving: u64,
 }
 
 impl Settled {
@@ -511,6 +572,7 @@ impl Outcome {
         self.failed += other.failed;
         self.not_run += other.not_run;
         self.pending += other.pending;
+        self.moving += other.moving;
     }
 }
 
@@ -575,8 +637,26 @@ pub struct SettleCursor {
     pub report_at: Vec<u64>,
     /// Failed tasks that belong to no row, as far as was seen.
     pub unmatched: u64,
+    /// Where looking into a sweep's report goes on.
+    pub swept: SweptCursor,
     /// What became of the rows so far.
     pub settled: Settled,
+}
+
+/// Where taking an even sample of a sweep's report goes on: first its size is found out, then
+/// pieces at even distances are read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SweptCursor {
+    /// Which of the report's files is next.
+    pub file: usize,
+    /// Bytes of those before it.
+    pub before: u64,
+    /// Bytes of all, once that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// Where in all of them the next piece begins.
+    pub at: u64,
 }
 
 /// Where proving goes on. Opaque to whoever keeps it.
@@ -597,6 +677,8 @@ pub struct ProveCursor {
     pub files: u32,
     /// Numbers the files that are written.
     pub parts: u32,
+    /// Files of rows that S3 still replicates, although the patience is over.
+    pub moving: u32,
     /// What became of the rows; taken over from settling at the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled: Option<Settled>,
@@ -615,8 +697,10 @@ pub enum ProveStage {
     All,
     /// Nothing any more: the sample arrived, and the rest is settled like it.
     Trust,
-    /// Nothing any more: what is still pending is open again.
-    GiveUp,
+    /// What the report leaves doubts about, whatever became of the rest.
+    Doubted,
+    /// Nothing any more: what S3 still replicates is given to the job that looks for it.
+    Leave,
 }
 
 /// Where closing goes on. Opaque to whoever keeps it.

@@ -316,8 +316,10 @@ impl Desk<'_> {
             failed,
             not_run,
             pending,
+            moving,
             ..
         } = part.outcome;
+        let pending = pending + moving;
         let what = match &open.failure {
             Some(failure) => format!("The job of a sample failed ({failure})"),
             None if part.cancelled => "The job of a sample was cancelled".to_owned(),
@@ -663,7 +665,8 @@ impl Desk<'_> {
         let proof = open.proof.unwrap_or_default();
         // What was looked for and did not arrive is among what was initiated.
         let refused = (sum.failed + sum.pending).saturating_sub(proof.missing);
-        let gone = proof.looked.saturating_sub(proof.arrived + proof.missing);
+        let gone = proof.looked;
+        let gone = gone.saturating_sub(proof.arrived + proof.missing + sum.moving);
         let initiated = sum.initiated.max(sum.arrived);
         let finals = sum.finals.saturating_sub(gone);
         let found = initiated + sum.already + refused + finals + sum.not_run;

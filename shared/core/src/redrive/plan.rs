@@ -495,8 +495,8 @@ impl<'a> Planner<'a> {
                 let record = self.state.groups.get(&group.id())?;
                 self.sample(record)?
             }
-            // Nothing small can be made of a sweep.
-            JobKind::Settle { .. } | JobKind::Sweep(_) => return None,
+            // Nothing small can be made of a sweep, and the others are no jobs of S3.
+            JobKind::Settle { .. } | JobKind::Sweep(_) | JobKind::Look => return None,
         };
         trial.trial = true;
         Some(trial)

@@ -318,10 +318,17 @@ impl OpenJob {
         }
     }
 
-    /// Whether it is, or may become, a job of S3: settling alone is none.
+    /// Whether it is, or may become, a job of S3: settling and looking alone are none.
     #[must_use]
     pub fn is_of_s3(&self) -> bool {
-        !matches!(self.job.kind, JobKind::Settle { .. })
+        !matches!(self.job.kind, JobKind::Settle { .. } | JobKind::Look)
+    }
+
+    /// Whether no other job of its source may be begun meanwhile: it may re-drive the same
+    /// versions. What only looks re-drives nothing, and has its rows to itself.
+    #[must_use]
+    pub fn keeps_its_lane(&self) -> bool {
+        !matches!(self.job.kind, JobKind::Look)
     }
 
     /// Whether this group's rows are in it.
@@ -588,10 +595,11 @@ impl RedriveState {
             .filter(|claim| claim.request_id != request_id && now <= claim.expires)
     }
 
-    /// The open job of a lane.
+    /// The open job that keeps a lane.
     #[must_use]
     pub fn lane(&self, source: &BucketName) -> Option<&OpenJob> {
-        self.jobs.values().find(|open| open.job.source == *source)
+        let mut jobs = self.jobs.values();
+        jobs.find(|open| open.job.source == *source && open.keeps_its_lane())
     }
 
     /// Whether a group's rows are in an open job.
@@ -705,6 +713,7 @@ pub fn kind_name(kind: &JobKind) -> &'static str {
         JobKind::Sample => "sample",
         JobKind::Release => "release",
         JobKind::Settle { .. } => "settle",
+        JobKind::Look => "look",
         JobKind::Sweep(_) => "sweep",
     }
 }

@@ -63,10 +63,10 @@ fn problem(history: &History, paged: &Paged, copy: &FailedCopy, fate: Fate<'_>) 
         history.deleted.contains(&there)
     };
     match fate {
-        // Ineligible is what S3 says, and the world's to know; the other two are no settled ends.
+        // Ineligible is what S3 says, and the world's to know; the others are no settled ends.
         Fate::Arrived
         | Fate::Gone
-        | Fate::Settled(How::Ineligible | How::HandedOver | How::Abandoned) => None,
+        | Fate::Settled(How::Ineligible | How::HandedOver | How::Abandoned | How::Moving) => None,
         Fate::Settled(how @ (How::Replicated | How::Already)) => {
             (!deleted_there()).then(|| format!("is settled as {how}, but is not there"))
         }

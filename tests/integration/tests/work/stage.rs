@@ -122,6 +122,8 @@ pub(crate) struct Stage {
     pub(crate) sim: Simulator,
     pub(crate) files: Files,
     pub(crate) settings: RedriveSettings,
+    /// Seconds of a slice of work.
+    pub(crate) slice: i64,
 }
 
 /// What became of a job.
@@ -131,6 +133,8 @@ pub(crate) struct End {
     pub(crate) ended: Option<Ended>,
     pub(crate) tally: Option<Tally>,
     pub(crate) settled: Option<Outcomes>,
+    /// The job that looks for what it left.
+    pub(crate) left: Option<Job>,
 }
 
 /// What the ledger says in the end, times aside.
@@ -157,6 +161,7 @@ impl Stage {
             sim,
             files,
             settings: RedriveSettings::from_lookup(|name| lookup(name, has_third)).unwrap(),
+            slice: 240,
         }
     }
 
@@ -275,6 +280,15 @@ impl Stage {
             run.go_on(self).await;
         }
         (run.end, !is_over)
+    }
+
+    /// How often this was asked of S3.
+    pub(crate) fn count(&self, operation: &str) -> usize {
+        self.sim.with(|world| {
+            let log = world.log().iter();
+            log.filter(|entry| entry.operation.as_str() == operation)
+                .count()
+        })
     }
 
     pub(crate) fn requests(&self) -> u64 {
@@ -414,6 +428,7 @@ impl Run {
                 ended: None,
                 tally: None,
                 settled: None,
+                left: None,
             },
         }
     }
@@ -437,7 +452,7 @@ impl Run {
 
     #[expect(clippy::too_many_lines, reason = "one arm for each phase")]
     async fn step(&mut self, stage: &Stage, deps: &Deps, mut job: Job) -> Option<Job> {
-        let until = stage.now() + SignedDuration::from_secs(240);
+        let until = stage.now() + SignedDuration::from_secs(stage.slice);
         let work = Work::new(deps, until);
         job.phase = match job.phase.clone() {
             Phase::Gather { cursor } => match work::gather(&work, &job, cursor).await.unwrap() {
@@ -555,12 +570,15 @@ impl Run {
                         cursor,
                     }
                 }
-                Slice::Done(settled) => Phase::Close {
-                    gathered,
-                    ended: Some(ended),
-                    settled,
-                    cursor: CloseCursor::default(),
-                },
+                Slice::Done(settled) => {
+                    self.end.left = job.follow_up(&ended, &settled, stage.now());
+                    Phase::Close {
+                        gathered,
+                        ended: Some(ended),
+                        settled,
+                        cursor: CloseCursor::default(),
+                    }
+                }
             },
             Phase::Close {
                 gathered,

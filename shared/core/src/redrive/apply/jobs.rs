@@ -13,6 +13,8 @@ use crate::redrive::state::{OpenJob, Proof, RedriveState};
 
 /// S3 is asked how a job stands no faster than this.
 const POLL_EVERY: SignedDuration = SignedDuration::from_secs(30);
+/// What S3 still replicates is looked for again after this long.
+const LOOK_AFTER: SignedDuration = SignedDuration::from_mins(10);
 /// A job that S3 has not finished after this long is worth a look.
 const OVERDUE: SignedDuration = SignedDuration::from_hours(24);
 
@@ -81,7 +83,7 @@ impl Desk<'_> {
                     ..
                 },
                 Worked::Prove(slice),
-            ) => proved(&mut open, gathered, ended, settled, slice),
+            ) => self.proved(state, &mut open, gathered, ended, settled, slice),
             (
                 Phase::Close {
                     gathered,
@@ -286,6 +288,37 @@ impl Desk<'_> {
             }
         }
     }
+
+    fn proved(
+        &self,
+        state: &mut RedriveState,
+        open: &mut OpenJob,
+        gathered: Gathered,
+        ended: Ended,
+        so_far: Settled,
+        slice: &Slice<ProveCursor, Settled>,
+    ) {
+        open.wait_until = waits(slice);
+        open.job.phase = match slice {
+            Slice::More(cursor) | Slice::Wait(cursor, _) => Phase::Prove {
+                gathered,
+                ended,
+                settled: so_far,
+                cursor: cursor.clone(),
+            },
+            Slice::Done(settled) => {
+                open.proof = Some(proof(&so_far, settled));
+                if let Some(job) = open.job.follow_up(&ended, settled, self.now) {
+                    let look = OpenJob {
+                        wait_until: Some(later(self.now, LOOK_AFTER)),
+                        ..OpenJob::new(job)
+                    };
+                    state.jobs.insert(look.job.name.clone(), look);
+                }
+                closing(gathered, ended, settled.clone())
+            }
+        };
+    }
 }
 
 /// When a slice wants to go on.
@@ -347,28 +380,6 @@ fn settled(
     };
 }
 
-fn proved(
-    open: &mut OpenJob,
-    gathered: Gathered,
-    ended: Ended,
-    so_far: Settled,
-    slice: &Slice<ProveCursor, Settled>,
-) {
-    open.wait_until = waits(slice);
-    open.job.phase = match slice {
-        Slice::More(cursor) | Slice::Wait(cursor, _) => Phase::Prove {
-            gathered,
-            ended,
-            settled: so_far,
-            cursor: cursor.clone(),
-        },
-        Slice::Done(settled) => {
-            open.proof = Some(proof(&so_far, settled));
-            closing(gathered, ended, settled.clone())
-        }
-    };
-}
-
 /// What the proof found: the difference between the figures before and after it.
 fn proof(before: &Settled, after: &Settled) -> Proof {
     let sum = |settled: &Settled| {
@@ -380,8 +391,9 @@ fn proof(before: &Settled, after: &Settled) -> Proof {
     let arrived = after.arrived.saturating_sub(before.arrived);
     let gone = after.finals.saturating_sub(before.finals);
     let missing = (after.failed + after.pending).saturating_sub(before.failed + before.pending);
+    let moving = after.moving.saturating_sub(before.moving);
     Proof {
-        looked: arrived + gone + missing,
+        looked: arrived + gone + missing + moving,
         arrived,
         missing,
     }

@@ -35,6 +35,10 @@ impl Desk<'_> {
         ended: Option<Ended>,
         settled: Settled,
     ) {
+        if let JobKind::Look = open.job.kind {
+            self.look_over(state, open, ended, settled);
+            return;
+        }
         let gave_up = open.discarded || (ended.is_none() && open.failure.is_some());
         for group in settled.reopened.iter().map(|again| &again.group) {
             self.ensure(state, group);
@@ -69,7 +73,7 @@ impl Desk<'_> {
                 JobKind::Sample => self.sample_over(state, &mut record, &open, &part),
                 JobKind::Release => self.release_over(state, &mut record, &open, &part),
                 JobKind::Settle { how } => self.settle_over(state, &mut record, *how, &part),
-                JobKind::Sweep(_) => {}
+                JobKind::Sweep(_) | JobKind::Look => {}
             }
             state.groups.insert(group.id(), record);
         }
@@ -97,6 +101,39 @@ impl Desk<'_> {
         });
     }
 
+    /// What an earlier job left was looked for. What did not arrive is open again, and the next
+    /// look at the ledger sees it.
+    fn look_over(
+        &self,
+        state: &mut RedriveState,
+        open: OpenJob,
+        ended: Option<Ended>,
+        settled: Settled,
+    ) {
+        for group in settled.reopened.iter().map(|again| &again.group) {
+            self.ensure(state, group);
+        }
+        for (group, outcome) in open.job.groups.iter().zip(&settled.groups) {
+            if let Some(record) = state.groups.get_mut(&group.id()) {
+                record.replicated += outcome.arrived;
+                record.finals += outcome.finals;
+                state.totals.replicated += outcome.arrived;
+                state.totals.finals += outcome.finals;
+            }
+        }
+        state.remember(ClosedJob {
+            name: open.job.name,
+            kind: open.job.kind,
+            source: open.job.source,
+            planned_at: open.job.planned_at,
+            closed_at: self.now,
+            ended,
+            failure: None,
+            settled,
+            cost: Micros::default(),
+        });
+    }
+
     pub(super) fn count(
         state: &mut RedriveState,
         record: &mut GroupRecord,
@@ -113,8 +150,8 @@ impl Desk<'_> {
                     record.abandoned += part.rows;
                     state.totals.abandoned += part.rows;
                 }
-                // Counted when they were gathered.
-                How::HandedOver => {}
+                // Counted when they were gathered; nothing is settled as on its way.
+                How::HandedOver | How::Moving => {}
             }
         }
         record.replicated += replicated;
@@ -137,6 +174,7 @@ impl Desk<'_> {
             finals,
             not_run,
             pending,
+            moving,
             ..
         } = part.outcome;
         let arrived = part.outcome.arrived + part.outcome.already;
@@ -157,7 +195,10 @@ impl Desk<'_> {
             record.samples = 0;
             record.widen = 0;
             record.phase = GroupPhase::Released { since: self.now };
-        } else if failed + not_run + pending > 0 || open.failure.is_some() || part.cancelled {
+        } else if failed + not_run + pending + moving > 0
+            || open.failure.is_some()
+            || part.cancelled
+        {
             record.samples = record.samples.saturating_add(1);
             record.asked = None;
             self.lengthen(record);
