@@ -34,8 +34,8 @@ pub(crate) fn name_of(step: &Step) -> String {
         Step::Restore { group } => format!("bringing back what was handed over of group {group}"),
         Step::Weigh { group, .. } => format!("weighing late files of group {group}"),
         Step::Compact { group, .. } => format!("compacting group {group}"),
-        Step::CompactSettled { source } => format!("compacting the settled files of {source}"),
-        Step::Trim => "trimming settled files".to_owned(),
+        Step::CompactSettled { source, .. } => format!("compacting the settled files of {source}"),
+        Step::Trim { .. } => "trimming settled files".to_owned(),
     }
 }
 
@@ -74,15 +74,15 @@ impl Turn<'_> {
             Step::Compact { group, files } => {
                 return self.compact(record, step, *group, files).await;
             }
-            Step::CompactSettled { source } => {
+            Step::CompactSettled { source, before } => {
                 let work = Work::new(self.deps, self.end);
-                return work::compact_settled(&work, source)
+                return work::compact_settled(&work, source, *before)
                     .await
                     .map_err(|source| upkeep(step, source));
             }
-            Step::Trim => {
+            Step::Trim { before } => {
                 let work = Work::new(self.deps, self.end);
-                work::trim(&work)
+                work::trim(&work, before)
                     .await
                     .map_err(|source| upkeep(step, source))?;
                 Happening::Trimmed

@@ -230,6 +230,7 @@ fn versions(
                         break false;
                     }
                 }
+                Next::Settled => {}
                 Next::Starved => {
                     feed(&mut rows.rows, open, &mut open_read, piece);
                     feed(&mut rows.settled.merge, settled, &mut settled_read, piece);
@@ -372,7 +373,7 @@ fn a_file_out_of_order_is_an_error_that_names_it() {
     let error = loop {
         match rows.next_version() {
             Ok(Next::Starved) => feed(&mut rows.rows, &files, &mut read, 10_000),
-            Ok(Next::Version(..)) => {}
+            Ok(Next::Version(..) | Next::Settled) => {}
             Ok(Next::End) => panic!("read to its end"),
             Err(error) => break error,
         }

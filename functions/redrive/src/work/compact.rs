@@ -1,6 +1,8 @@
 //! Keeping the ledger's files few.
 
-use jiff::SignedDuration;
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use sentinel_core::ledger::{
     ContentHash, Destination, Group, OpenName, Row, Rows, RowsHeader, SETTLED, Settled,
     SettledHeader, SettledName, SettledRow,
@@ -18,9 +20,6 @@ const MAX_FILES: usize = 200;
 
 /// A lane with more settled files than this is worth compacting.
 const SETTLED_FILES: usize = 24;
-
-/// Settled entries are kept as long as a message can live in the queues, and a day.
-const KEEP: SignedDuration = SignedDuration::from_hours(15 * 24);
 
 /// Merges these open files of a group into one, and then deletes them. The caller names only files
 /// that no open job has among its inputs; together they should have at most [`COMPACT_BYTES`],
@@ -76,19 +75,30 @@ async fn merge_open(work: &Work<'_>, group: &Group, keys: &[String]) -> Result<(
     Ok(())
 }
 
-/// Merges the smallest settled files of a lane into one, if there are many.
+/// Merges the smallest settled files of a lane into one, if there are many, without what was
+/// settled before a moment.
 ///
 /// Not while a job of this lane gathers: it has fixed the files that it reads.
 ///
 /// # Errors
 /// [`WorkError`].
-pub async fn compact_settled(work: &Work<'_>, source: &BucketName) -> Result<(), WorkError> {
+pub async fn compact_settled(
+    work: &Work<'_>,
+    source: &BucketName,
+    before: Timestamp,
+) -> Result<(), WorkError> {
     let left = work.edge().left(work.until);
-    let done = work.edge().within(left, merge_settled(work, source));
+    let done = work
+        .edge()
+        .within(left, merge_settled(work, source, before));
     done.await.unwrap_or(Ok(()))
 }
 
-async fn merge_settled(work: &Work<'_>, source: &BucketName) -> Result<(), WorkError> {
+async fn merge_settled(
+    work: &Work<'_>,
+    source: &BucketName,
+    before: Timestamp,
+) -> Result<(), WorkError> {
     let files = work.files();
     let mut listed = Vec::new();
     let mut after = None;
@@ -120,13 +130,12 @@ async fn merge_settled(work: &Work<'_>, source: &BucketName) -> Result<(), WorkE
     if keys.len() < 2 {
         return Ok(());
     }
-    let expired = work.edge().now() - KEEP;
     let (mut feed, mut merge) =
         Feed::open::<Settled>(files, &keys, &[], window(keys.len())).await?;
     let mut destinations: Vec<Destination> = Vec::new();
     let mut kept: Vec<SettledRow> = Vec::new();
     while let Some(same) = next_settled(&mut feed, &mut merge, &mut destinations).await? {
-        let fresh = |entry: &SettledRow| entry.settled_at.timestamp() >= expired;
+        let fresh = |entry: &SettledRow| entry.settled_at.timestamp() >= before;
         kept.extend(latest(same).into_iter().filter(fresh));
     }
     let until = kept.iter().map(|entry| entry.settled_at).max();
@@ -214,19 +223,23 @@ async fn next_settled(
     }
 }
 
-/// Deletes settled files that are older than any message can be that they would be needed for.
+/// Deletes the settled files of these sources in which everything was settled before a moment.
 ///
 /// # Errors
 /// [`WorkError`].
-pub async fn trim(work: &Work<'_>) -> Result<(), WorkError> {
+pub async fn trim(
+    work: &Work<'_>,
+    before: &BTreeMap<BucketName, Timestamp>,
+) -> Result<(), WorkError> {
     let files = work.files();
-    let expired = work.edge().now() - KEEP;
     let mut after: Option<String> = None;
     loop {
         let page = files.list(SETTLED, after.as_deref()).await?;
         let mut old = Vec::new();
         for file in page.files {
-            if file.key.parse::<SettledName>()?.until.timestamp() < expired {
+            let name = file.key.parse::<SettledName>()?;
+            let is_old = |before: &Timestamp| name.until.timestamp() < *before;
+            if before.get(&name.source).is_some_and(is_old) {
                 old.push(file.key);
             }
         }

@@ -1,6 +1,8 @@
 //! Inputs become a manifest and the files of its rows.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 
 use futures_util::future::try_join;
 use sentinel_aws::objects::{UploadError, UploadId};
@@ -104,8 +106,8 @@ struct Gathering<'a> {
     csv: Vec<u8>,
     rows: RowsBody,
     findings: Findings,
-    /// What a sample chooses from.
-    candidates: Vec<Candidate>,
+    /// What a sample takes.
+    chosen: Chosen,
 }
 
 /// A version that a sample may take.
@@ -113,6 +115,84 @@ struct Candidate {
     attempts: u32,
     identity: Identity,
     rows: Vec<Row>,
+}
+
+impl Candidate {
+    fn rank(&self) -> (u32, Identity) {
+        (self.attempts, self.identity)
+    }
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank() == other.rank()
+    }
+}
+
+impl Eq for Candidate {}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Candidate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+/// The versions with the fewest attempts of those that were offered: never more than its limit.
+struct Chosen {
+    limit: usize,
+    offered: u64,
+    /// The worst of them on top.
+    best: BinaryHeap<Candidate>,
+}
+
+impl Chosen {
+    fn new(limit: u64) -> Self {
+        Self {
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            offered: 0,
+            best: BinaryHeap::new(),
+        }
+    }
+
+    fn offer(&mut self, candidate: Candidate) {
+        self.offered += 1;
+        if self.best.len() < self.limit {
+            self.best.push(candidate);
+        } else if let Some(mut worst) = self.best.peek_mut()
+            && candidate < *worst
+        {
+            *worst = candidate;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.best.is_empty()
+    }
+
+    /// Whether all that were offered are among them.
+    fn is_all(&self) -> bool {
+        self.offered <= u64::try_from(self.limit).unwrap_or(u64::MAX)
+    }
+
+    /// In the order of the manifest.
+    fn take(&mut self) -> Vec<Candidate> {
+        let mut best = std::mem::take(&mut self.best).into_vec();
+        best.sort_unstable_by_key(|candidate| candidate.identity);
+        best
+    }
+}
+
+/// What is next in the inputs.
+enum Ahead {
+    Version(Identity, Vec<Row>),
+    Settled,
+    Nothing,
 }
 
 impl<'a> Gathering<'a> {
@@ -141,7 +221,7 @@ impl<'a> Gathering<'a> {
             csv: Vec::new(),
             rows: RowsBody::new(&job.groups)?,
             findings: Findings::new(&job.source, &job.groups),
-            candidates: Vec::new(),
+            chosen: Chosen::new(job.limit),
             work,
             job,
             cursor,
@@ -158,20 +238,27 @@ impl<'a> Gathering<'a> {
         self.carry().await?;
         let limit = self.job.limit;
         let is_sample = matches!(self.job.kind, JobKind::Sample);
-        let choice = usize::try_from(limit.saturating_mul(CHOICE)).unwrap_or(usize::MAX);
+        let choice = limit.saturating_mul(CHOICE);
         for taken in 1_u64.. {
             let is_full = self.cursor.objects >= limit
                 || self.parts() >= MAX_PARTS
-                || self.candidates.len() >= choice;
+                || self.chosen.offered >= choice;
             match self.next().await? {
-                None => return self.finish(true).await,
+                Ahead::Nothing => return self.finish(true).await,
                 // What was just read stays in the inputs for the next job.
-                Some(_) if is_full => return self.finish(false).await,
-                Some((identity, rows)) => self.take(identity, rows, is_sample)?,
+                Ahead::Version(..) if is_full => return self.finish(false).await,
+                Ahead::Version(identity, rows) => self.take(identity, rows, is_sample)?,
+                Ahead::Settled => {}
             }
-            let is_late = taken.is_multiple_of(CLOCK) && !self.work.has_time();
+            let is_time = taken.is_multiple_of(CLOCK);
+            if is_time && self.holds_nothing() {
+                // However much is settled: a slice that is cut off has come this far.
+                self.flush(false).await?;
+                progress.replace(self.cursor.clone());
+            }
+            let is_late = is_time && !self.work.has_time();
             if is_late || self.csv.len() >= PART_BYTES || self.findings.len() >= FINDINGS {
-                if !self.candidates.is_empty() {
+                if !self.chosen.is_empty() {
                     // They are held in memory only, so the sample chooses among these.
                     return self.finish(false).await;
                 }
@@ -200,17 +287,25 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
+    fn holds_nothing(&self) -> bool {
+        self.chosen.is_empty()
+            && self.csv.is_empty()
+            && self.rows.is_empty()
+            && self.findings.len() == 0
+    }
+
     fn parts(&self) -> usize {
         let upload = self.cursor.upload.as_ref();
         upload.map_or(0, |upload| upload.parts.len())
     }
 
-    /// The next open version.
-    async fn next(&mut self) -> Result<Option<(Identity, Vec<Row>)>, WorkError> {
+    /// The next version.
+    async fn next(&mut self) -> Result<Ahead, WorkError> {
         loop {
             match self.open.next_version()? {
-                Next::Version(identity, rows) => return Ok(Some((identity, rows))),
-                Next::End => return Ok(None),
+                Next::Version(identity, rows) => return Ok(Ahead::Version(identity, rows)),
+                Next::Settled => return Ok(Ahead::Settled),
+                Next::End => return Ok(Ahead::Nothing),
                 Next::Starved => {
                     self.inputs.feed(&mut self.open.rows).await?;
                     self.settled.feed(&mut self.open.settled.merge).await?;
@@ -231,10 +326,7 @@ impl<'a> Gathering<'a> {
         let mut kept = Vec::with_capacity(rows.len());
         for row in rows {
             let given_up = match job.kind {
-                JobKind::Settle {
-                    how: How::HandedOver,
-                } => true,
-                JobKind::Settle { how } => {
+                JobKind::Settle { how } if how != How::HandedOver => {
                     let at = settled_as_of(job.planned_at, row.failed_at);
                     count(&mut self.cursor.gathered.rows, row.group);
                     self.findings.settle(identity, row.group, at, how);
@@ -255,9 +347,19 @@ impl<'a> Gathering<'a> {
         if kept.is_empty() {
             return Ok(());
         }
+        if let JobKind::Settle { .. } = job.kind {
+            // Not too old yet: in files of their own, which do not keep what is settled of older
+            // failures from being forgotten.
+            for row in kept {
+                if let Some(group) = job.groups.get(usize::from(row.group)) {
+                    self.findings.reopen(group, row);
+                }
+            }
+            return Ok(());
+        }
         if is_sample {
             let attempts = kept.iter().map(|row| row.attempts).min().unwrap_or(0);
-            self.candidates.push(Candidate {
+            self.chosen.offer(Candidate {
                 attempts,
                 identity,
                 rows: kept,
@@ -282,18 +384,12 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    /// A sample's choice: the fewest attempts first, in the order of the manifest.
+    /// Puts what a sample chose into the manifest; whether that is all there was.
     fn choose(&mut self) -> Result<bool, WorkError> {
-        let limit = usize::try_from(self.job.limit).unwrap_or(usize::MAX);
-        let mut candidates = std::mem::take(&mut self.candidates);
-        let all = candidates.len() <= limit;
-        candidates.sort_by_key(|candidate| (candidate.attempts, candidate.identity));
-        candidates.truncate(limit);
-        candidates.sort_by_key(|candidate| candidate.identity);
-        for candidate in candidates {
+        for candidate in self.chosen.take() {
             self.put(candidate.rows)?;
         }
-        Ok(all)
+        Ok(self.chosen.is_all())
     }
 
     /// Writes what is held and notes how far the inputs are used up.
@@ -444,5 +540,39 @@ fn count(counts: &mut Vec<u64>, group: u16) {
     }
     if let Some(count) = counts.get_mut(place) {
         *count += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_never_holds_more_than_it_takes() {
+        let mut chosen = Chosen::new(10);
+        let candidate = |number: u32| Candidate {
+            attempts: number % 3,
+            identity: Identity::of(&number.to_string(), "v"),
+            rows: Vec::new(),
+        };
+        for number in 0..5000 {
+            chosen.offer(candidate(number));
+            assert!(chosen.best.len() <= 10);
+        }
+        assert!(!chosen.is_all());
+        let mut all: Vec<Candidate> = (0..5000).map(candidate).collect();
+        all.sort_unstable();
+        let mut expected: Vec<Identity> = all[..10].iter().map(|one| one.identity).collect();
+        expected.sort_unstable();
+        let taken: Vec<Identity> = chosen.take().iter().map(|one| one.identity).collect();
+        assert_eq!(
+            taken, expected,
+            "the fewest attempts, in the order of the manifest"
+        );
+
+        let mut chosen = Chosen::new(10);
+        (0..10).for_each(|number| chosen.offer(candidate(number)));
+        assert!(chosen.is_all());
+        assert_eq!(chosen.take().len(), 10);
     }
 }

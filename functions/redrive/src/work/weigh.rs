@@ -38,6 +38,7 @@ async fn has_open(work: &Work<'_>, group: &Group, keys: &[String]) -> Result<boo
     loop {
         match open.next_version()? {
             Next::Version(..) => return Ok(true),
+            Next::Settled => {}
             Next::End => return Ok(false),
             Next::Starved => {
                 inputs.feed(&mut open.rows).await?;

@@ -362,6 +362,9 @@ pub struct Dropped {
 pub enum Next {
     /// All open rows of one identity: at least one, sorted by key, version and group, each of them once.
     Version(Identity, Vec<Row>),
+    /// All rows of a version were left out. Told, so that whoever has little time can stop here
+    /// however many of them follow each other.
+    Settled,
     /// Some files have to be fed first.
     Starved,
     /// There are no more.
@@ -443,32 +446,29 @@ impl OpenRows {
     /// # Errors
     /// [`MergeError`].
     pub fn next_version(&mut self) -> Result<Next, MergeError> {
-        loop {
-            if self.current.is_none() {
-                let identity = match self.rows.peek()? {
-                    Peek::Ready(identity) => identity,
-                    Peek::Starved => return Ok(Next::Starved),
-                    Peek::End => return Ok(Next::End),
-                };
-                self.current = Some(Current {
-                    identity,
-                    settled: None,
-                    rows: Vec::new(),
-                });
-            }
-            if !self.collect()? {
-                return Ok(Next::Starved);
-            }
-            if let Some(mut done) = self.current.take()
-                && !done.rows.is_empty()
-            {
-                let order = |row: &Row| (row.key.clone(), row.version.clone(), row.group);
-                if done.rows.len() > 1 {
-                    done.rows.sort_by_cached_key(order);
-                }
-                return Ok(Next::Version(done.identity, done.rows));
-            }
+        if self.current.is_none() {
+            let identity = match self.rows.peek()? {
+                Peek::Ready(identity) => identity,
+                Peek::Starved => return Ok(Next::Starved),
+                Peek::End => return Ok(Next::End),
+            };
+            self.current = Some(Current {
+                identity,
+                settled: None,
+                rows: Vec::new(),
+            });
         }
+        if !self.collect()? {
+            return Ok(Next::Starved);
+        }
+        let Some(mut done) = self.current.take().filter(|done| !done.rows.is_empty()) else {
+            return Ok(Next::Settled);
+        };
+        let order = |row: &Row| (row.key.clone(), row.version.clone(), row.group);
+        if done.rows.len() > 1 {
+            done.rows.sort_by_cached_key(order);
+        }
+        Ok(Next::Version(done.identity, done.rows))
     }
 
     /// Where to go on, for the open and for the settled files. Nothing in the midst of a version,

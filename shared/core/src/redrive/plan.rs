@@ -3,7 +3,7 @@
 //! [`plan`] is pure and total. Whatever it proposes is carried out elsewhere and comes back as a
 //! [`Happening`](super::apply::Happening); a crash in between means that the same is proposed again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,7 +13,9 @@ use super::job::{
     GatherCursor, Gathered, Job, JobKind, JobName, MAX_INPUTS, Phase, Sweep, SweepStatus, Token,
 };
 use super::price::{self, Micros};
-use super::state::{GroupPhase, GroupRecord, OpenJob, Overflow, RedriveState, SweepWish};
+use super::state::{
+    GroupPhase, GroupRecord, OpenJob, Overflow, REMEMBERED, RedriveState, SweepWish,
+};
 use crate::ledger::{Group, GroupId, How, OpenName};
 use crate::names::BucketName;
 use crate::reasons::{Class, classify};
@@ -31,6 +33,11 @@ const SIZE_FRESH: SignedDuration = SignedDuration::from_hours(24);
 const SIZE_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 /// How long before the oldest failure a sweep begins: S3 selects by the time of creation.
 pub const SWEEP_MARGIN: SignedDuration = SignedDuration::from_hours(1);
+/// Largest sample: it is chosen in memory, and its rows are one file that is read as a whole.
+const LARGEST_SAMPLE: u64 = 10_000;
+/// Rows that are too old wait this much longer for the others of their file, so that a trickle of
+/// failures is not written again every minute.
+const TOO_OLD_TOGETHER: SignedDuration = SignedDuration::from_hours(5 * 24);
 /// Settling takes whatever is in its inputs.
 const NO_LIMIT: u64 = u32::MAX as u64;
 
@@ -112,9 +119,14 @@ pub enum Step {
     CompactSettled {
         /// The source.
         source: BucketName,
+        /// What was settled before this moment matters no more.
+        before: Timestamp,
     },
-    /// Delete settled files that are too old to matter.
-    Trim,
+    /// Delete settled files that matter no more.
+    Trim {
+        /// For each source, the moment before which what was settled matters no more.
+        before: BTreeMap<BucketName, Timestamp>,
+    },
 }
 
 /// What is to be done, and what would be.
@@ -268,6 +280,7 @@ impl<'a> Planner<'a> {
             if are_too_many(files) && self.state.lane(source).is_none() {
                 steps.push(Step::CompactSettled {
                     source: source.clone(),
+                    before: self.forgettable(source),
                 });
             }
         }
@@ -280,8 +293,30 @@ impl<'a> Planner<'a> {
             .trimmed_at
             .is_none_or(|at| self.now >= plus(at, TRIM_EVERY));
         if due && !self.inventory.settled.is_empty() && !self.state.jobs.values().any(gathers) {
-            steps.push(Step::Trim);
+            let sources = self.inventory.settled.keys();
+            let before = sources.map(|source| (source.clone(), self.forgettable(source)));
+            steps.push(Step::Trim {
+                before: before.collect(),
+            });
         }
+    }
+
+    /// The moment before which it matters no more what of a source was settled: a late duplicate
+    /// comes within [`REMEMBERED`], and what is settled in an open file has to stay settled as
+    /// long as that file is there.
+    fn forgettable(&self, source: &BucketName) -> Timestamp {
+        let is_other = |group: &GroupId| {
+            let record = self.state.groups.get(group);
+            record.is_some_and(|record| record.group.source != *source)
+        };
+        let files = self.inventory.open.iter();
+        let oldest = files
+            .filter(|(group, _)| !is_other(group))
+            .flat_map(|(_, files)| files)
+            .map(|file| file.name.oldest.timestamp())
+            .min();
+        let remembered = minus(self.now, REMEMBERED);
+        oldest.map_or(remembered, |oldest| oldest.min(remembered))
     }
 
     /// Files of a group that no job has frozen and that are not being dropped.
@@ -663,7 +698,7 @@ impl<'a> Planner<'a> {
         self.settle(record, how, &files, due)
     }
 
-    /// Files whose rows are all too old.
+    /// Files whose rows are all too old, or some of them for long: the others are written again.
     fn too_old(&self, id: GroupId, record: &GroupRecord) -> Option<Candidate> {
         let waits = matches!(
             record.phase,
@@ -674,7 +709,10 @@ impl<'a> Planner<'a> {
         }
         let limit = minus(self.now, self.settings.thresholds.age);
         let mut files = self.free_files(id);
-        files.retain(|file| file.name.newest.timestamp() < limit);
+        let long = minus(limit, TOO_OLD_TOGETHER);
+        files.retain(|file| {
+            file.name.newest.timestamp() < limit || file.name.oldest.timestamp() < long
+        });
         self.settle(record, How::HandedOver, &files, self.now)
     }
 
@@ -726,6 +764,7 @@ impl<'a> Planner<'a> {
         let limit = thresholds
             .sample_objects
             .saturating_mul(tenfold)
+            .min(LARGEST_SAMPLE)
             .min(thresholds.job_objects);
         let groups = vec![record.group.clone()];
         let job = self.job(JobKind::Sample, groups, &files, limit)?;

@@ -1,5 +1,6 @@
 //! Random histories: whatever happens, no group is forgotten, and nothing goes on without end.
 
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use sentinel_core::ledger::Group;
 use sentinel_core::redrive::state::GroupPhase;
@@ -153,6 +154,53 @@ fn model(variables: &[(&str, &str)]) -> Model {
     ];
     let all: Vec<_> = usual.iter().chain(variables).copied().collect();
     Model::new(settings(&all), groups())
+}
+
+/// Some days, an hour at a time; every day a version of the group fails.
+fn days(model: &mut Model, days: u32, group: &Group) {
+    for hour in 0..days * 24 {
+        if hour % 24 == 0 {
+            model.fail(group, 1);
+        }
+        model.now = model
+            .now
+            .checked_add(SignedDuration::from_mins(59))
+            .unwrap();
+        model.tick(None);
+    }
+}
+
+#[test]
+fn regression_what_a_sample_settled_is_not_handed_over_a_month_later() {
+    for mode in [RedriveMode::Automatic, RedriveMode::Observe] {
+        let mut model = model(&[("REDRIVE_ATTEMPTS", "100")]);
+        let group = unversioned();
+        model.fail(&group, 30);
+        // A sample of three finds nothing but deleted versions, and leaves its input.
+        model.luck = Luck::Gone;
+        while model.jobs_created < 1 {
+            model.tick(None);
+        }
+        model.settings.mode = RedriveMode::Observe;
+        for _ in 0..3 {
+            model.tick(None);
+        }
+        assert_eq!(model.open().len(), 27);
+        model.luck = Luck::Good;
+        model.settings.mode = mode;
+        // The model fails the test when one of them is back.
+        days(&mut model, 40, &group);
+        let handed_over = model.handed_over[&group.id()].len();
+        assert!(handed_over >= 27, "{mode:?}: {handed_over}");
+        // Nor is it kept for ever, although something fails each day.
+        days(&mut model, 40, &group);
+        let age = model.now.duration_since(model.settled_since().unwrap());
+        assert!(
+            age.as_hours() < 24 * 45,
+            "{mode:?}: {} hours",
+            age.as_hours()
+        );
+    }
 }
 
 proptest! {

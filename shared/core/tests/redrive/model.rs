@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use sentinel_core::ledger::{ContentHash, Group, GroupId, How, Millis, OpenName};
+use sentinel_core::names::BucketName;
 use sentinel_core::redrive::apply::{Desk, Happening, Worked};
 use sentinel_core::redrive::inventory::{Inventory, Listed};
 use sentinel_core::redrive::job::{
@@ -56,6 +57,8 @@ pub(crate) struct Model {
     pub(crate) broken: BTreeSet<GroupId>,
     pub(crate) luck: Luck,
     files: BTreeMap<GroupId, Vec<File>>,
+    /// Rows that arrived or are gone: nothing may ever be done for them again.
+    over: BTreeSet<(GroupId, u32)>,
     /// Settled rows and when.
     settled: BTreeMap<(GroupId, u32), Timestamp>,
     pub(crate) handed_over: BTreeMap<GroupId, Vec<Row>>,
@@ -90,6 +93,7 @@ impl Model {
             groups,
             luck: Luck::Good,
             files: BTreeMap::new(),
+            over: BTreeSet::new(),
             settled: BTreeMap::new(),
             handed_over: BTreeMap::new(),
             dropped: BTreeMap::new(),
@@ -141,8 +145,22 @@ impl Model {
                 .filter(|(_, files)| !files.is_empty())
                 .map(|(id, files)| (*id, files.iter().map(|file| file.listed).collect()))
                 .collect(),
-            settled: BTreeMap::new(),
+            settled: self
+                .settled
+                .keys()
+                .map(|(id, _)| (self.source_of(*id), vec![80]))
+                .collect(),
         }
+    }
+
+    fn source_of(&self, id: GroupId) -> BucketName {
+        let known = self.groups.iter().find(|group| group.id() == id);
+        known.unwrap().source.clone()
+    }
+
+    /// When the oldest of what is still known to be settled was.
+    pub(crate) fn settled_since(&self) -> Option<Timestamp> {
+        self.settled.values().min().copied()
     }
 
     /// So many versions fail.
@@ -314,7 +332,16 @@ impl Model {
                 return None;
             }
             Step::CompactSettled { .. } => return None,
-            Step::Trim => Happening::Trimmed,
+            Step::Trim { before } => {
+                let groups: BTreeMap<GroupId, BucketName> = self
+                    .groups
+                    .iter()
+                    .map(|group| (group.id(), group.source.clone()))
+                    .collect();
+                self.settled
+                    .retain(|(id, _), at| *at >= before[&groups[id]]);
+                Happening::Trimmed
+            }
             Step::Work { job } => {
                 if let Phase::Create { tried: false, .. } = self.state.jobs[job].job.phase {
                     let trying = Self::worked(job, Worked::Trying);
@@ -428,6 +455,10 @@ impl Model {
             let (exhausted, mut rows): (Vec<Row>, Vec<Row>) = rows
                 .into_values()
                 .partition(|row| row.attempts >= job.attempts || row.failed_at < job.not_before);
+            for row in exhausted.iter().chain(&rows) {
+                let over = self.over.contains(&(id, row.id));
+                assert!(!over, "row {} was settled and is back", row.id);
+            }
             for row in &exhausted {
                 self.settled
                     .insert((id, row.id), job.planned_at.max(row.failed_at));
@@ -450,8 +481,12 @@ impl Model {
         let objects: u64 = gathered.rows.iter().sum();
         if let JobKind::Settle { how } = job.kind {
             for (group, rows) in job.groups.iter().zip(&parts) {
+                if how == How::HandedOver {
+                    // Not too old yet.
+                    self.write(group, rows.clone());
+                    continue;
+                }
                 for row in rows {
-                    assert_ne!(how, How::HandedOver, "all of them are too old");
                     self.settled
                         .insert((group.id(), row.id), job.planned_at.max(row.failed_at));
                 }
@@ -593,6 +628,7 @@ impl Model {
                     outcome.not_run += 1;
                     again.push(row);
                 } else if self.luck == Luck::Gone {
+                    self.over.insert((id, row.id));
                     outcome.finals += 1;
                 } else if self.broken.contains(&id) {
                     outcome.failed += 1;
@@ -649,6 +685,8 @@ impl Model {
                 outcome.initiated = 0;
                 self.reopen(&mut result, group, again, self.now);
             } else {
+                self.over
+                    .extend(rows.iter().map(|row| (group.id(), row.id)));
                 outcome.arrived += outcome.initiated;
                 outcome.initiated = 0;
             }

@@ -1,11 +1,12 @@
 //! One rule after the other: when a job is begun, over what, and what stops it.
 
-use jiff::SignedDuration;
-use sentinel_core::ledger::{Group, How};
+use jiff::{SignedDuration, Timestamp};
+use sentinel_core::ledger::{Group, How, Millis};
+use sentinel_core::names::BucketName;
 use sentinel_core::redrive::apply::{Happening, Worked};
 use sentinel_core::redrive::job::{
     Creation, EndStatus, Ended, GatherCursor, Gathered, JobId, JobKind, Manifest, Outcome, Phase,
-    Polled, Progress, Reopened, Settled, Slice, Tally,
+    Polled, Progress, ProofFiles, Reopened, Settled, Slice, Tally,
 };
 use sentinel_core::redrive::plan::Step;
 use sentinel_core::redrive::price::Micros;
@@ -294,7 +295,7 @@ fn what_a_sample_means() {
 }
 
 #[test]
-fn samples_of_gone_rows_grow_tenfold() {
+fn regression_samples_of_gone_rows_grow_tenfold_up_to_a_bound() {
     let mut bench = Bench::new(&[]);
     bench.fail(&unversioned(), 5_000_000);
     bench.wait(15 * MINUTE);
@@ -316,8 +317,11 @@ fn samples_of_gone_rows_grow_tenfold() {
     }
     assert_eq!(
         limits,
-        [10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000]
+        [10, 100, 1000, 10_000, 10_000, 10_000, 10_000],
+        "what a sample takes is held in memory"
     );
+    // Nobody has to do anything about it.
+    assert_eq!(bench.events(), ["replication-failing"]);
 }
 
 #[test]
@@ -990,4 +994,157 @@ fn a_source_that_is_no_member_is_told_once() {
     bench.state = state;
     let how = How::Abandoned;
     assert_eq!(bench.begin().job.kind, JobKind::Settle { how });
+}
+
+#[test]
+fn regression_what_is_settled_is_remembered_as_long_as_an_older_file_is_open() {
+    let source: BucketName = "app-use1".parse().unwrap();
+    let mut bench = Bench::new(&[("REDRIVE", "observe")]);
+    bench.inventory.settled.insert(source.clone(), vec![80; 30]);
+    let failed_at = bench.now;
+    let before = |bench: &Bench| {
+        let steps = bench.plan().steps;
+        let moments: Vec<Timestamp> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Trim { before } => before.get(&source).copied(),
+                Step::CompactSettled { before, .. } => Some(*before),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(moments.len(), 2, "{steps:?}");
+        assert_eq!(moments[0], moments[1]);
+        moments[0]
+    };
+    let ago = |bench: &Bench| bench.now.duration_since(before(bench)).as_secs() / DAY;
+    assert_eq!(ago(&bench), 15, "late duplicates");
+    // Another bucket's files do not matter, those of an unknown group may.
+    let other = group("app-euw1", "app-use1", "DstBucketUnversioned");
+    bench.fail(&other, 1);
+    bench.wait(20 * DAY);
+    assert_eq!(ago(&bench), 15);
+    let unknown = group("app-use1", "app-euw1", "DstKmsKeyNotFound");
+    let listed = file(unknown.id(), 1, failed_at, failed_at);
+    bench.inventory.open.insert(unknown.id(), vec![listed]);
+    assert_eq!(before(&bench), failed_at);
+    bench.inventory.open.remove(&unknown.id());
+    let old = file(unversioned().id(), 1, failed_at, failed_at);
+    bench.fail(&unversioned(), 1);
+    assert_eq!(ago(&bench), 15);
+    bench.inventory.open.insert(unversioned().id(), vec![old]);
+    assert_eq!(before(&bench), failed_at);
+}
+
+#[test]
+fn files_of_which_some_rows_are_too_old_are_split() {
+    for (days, settles) in [(30, false), (34, false), (36, true)] {
+        let mut bench = Bench::new(&[("REDRIVE", "observe")]);
+        bench.fail(&unversioned(), 2);
+        let mut listed = bench.inventory.open[&unversioned().id()][0];
+        bench.wait(days * DAY);
+        listed.name.newest = Millis::from(bench.now);
+        bench
+            .inventory
+            .open
+            .insert(unversioned().id(), vec![listed]);
+        let begun = bench.begun();
+        assert_eq!(begun.len(), usize::from(settles), "after {days} days");
+        if let Some(open) = begun.first() {
+            let how = How::HandedOver;
+            assert_eq!(open.job.kind, JobKind::Settle { how });
+            assert!(open.job.not_before > listed.name.oldest.timestamp());
+        }
+    }
+}
+
+#[test]
+fn regression_a_version_that_stays_pending_keeps_no_lane() {
+    let mut bench = Bench::new(&[("REDRIVE_JOBS", "1")]);
+    bench.fail(&unversioned(), 1000);
+    bench.wait(15 * MINUTE);
+    let sample = bench.begin();
+    let gathered = Gathered {
+        manifest: Some(Manifest {
+            bucket: "work-use1".parse().unwrap(),
+            key: "manifest.csv".to_owned(),
+            etag: "0".to_owned(),
+            objects: 10,
+        }),
+        rows: vec![10],
+        handed_over: vec![0],
+        ..Gathered::default()
+    };
+    bench.worked(&sample, Worked::Gather(Slice::Done(gathered)));
+    bench.worked(&sample, Worked::Trying);
+    let id = JobId("s3-job".to_owned());
+    let created = Creation::Created(id.clone());
+    bench.worked(&sample, Worked::Create(created));
+    let ended = Ended {
+        id,
+        status: EndStatus::Complete,
+        at: bench.now,
+        progress: Progress::default(),
+        reasons: Vec::new(),
+    };
+    bench.worked(&sample, Worked::Poll(Polled::Ended(ended)));
+    let tally = Tally {
+        found: true,
+        ..Tally::default()
+    };
+    bench.worked(&sample, Worked::Report(Slice::Done(tally)));
+    let settled = |moving, outcome| Settled {
+        groups: vec![outcome],
+        proof: ProofFiles {
+            all: 1,
+            moving,
+            ..ProofFiles::default()
+        },
+        ..Settled::default()
+    };
+    let initiated = Outcome {
+        initiated: 10,
+        ..Outcome::default()
+    };
+    bench.worked(&sample, Worked::Settle(Slice::Done(settled(0, initiated))));
+    let nine = Outcome {
+        arrived: 9,
+        moving: 1,
+        ..initiated
+    };
+    bench.worked(&sample, Worked::Prove(Slice::Done(settled(1, nine))));
+    bench.worked(&sample, Worked::Close(Slice::Done(())));
+    bench.look();
+    assert_eq!(bench.phase(&unversioned()).as_str(), "released");
+    let look = bench.state.jobs.values().next().unwrap().clone();
+    assert_eq!(look.job.kind, JobKind::Look);
+    assert_eq!(bench.state.jobs.len(), 1);
+    assert_eq!(bench.state.spends.len(), 1, "looking is no job of S3");
+    // Both the rest of the group and another group of the source go on.
+    let release = bench.begin();
+    assert_eq!(release.job.kind, JobKind::Release);
+    bench.run(&release, 990, outcome(990, 0));
+    assert_eq!(
+        bench.phase(&unversioned()).as_str(),
+        "released",
+        "one has not arrived yet"
+    );
+    let other = group("app-use1", "app-euw1", "DstKmsKeyNotFound");
+    bench.fail(&other, 5);
+    bench.wait(15 * MINUTE);
+    let sample = bench.begin();
+    bench.run(&sample, 5, outcome(0, 5));
+    // It is looked for, and arrives.
+    let steps = bench.plan().steps;
+    let works = |step: &Step| matches!(step, Step::Work { job } if *job == look.job.name);
+    assert!(steps.iter().any(works), "{steps:?}");
+    let one = Outcome {
+        arrived: 1,
+        ..Outcome::default()
+    };
+    bench.worked(&look, Worked::Prove(Slice::Done(settled(0, one))));
+    bench.worked(&look, Worked::Close(Slice::Done(())));
+    bench.look();
+    assert!(bench.state.jobs.is_empty());
+    assert_eq!(bench.record(&unversioned()).replicated, 1000);
+    assert_eq!(bench.phase(&unversioned()).as_str(), "closed");
 }

@@ -7,7 +7,7 @@ use sentinel_core::ledger::{
 use sentinel_core::redrive::job::{EndStatus, JobKind, Sweep, SweepStatus};
 use simulator::{AlreadyReplicated, Fault, FaultKind, RepeatedToken, Service};
 
-use crate::stage::{AWAY, HOME, Stage, config};
+use crate::stage::{AWAY, HOME, Stage, WORK, config};
 
 const REASON: &str = "AssumeRoleNotPermitted";
 
@@ -232,20 +232,26 @@ async fn settling_needs_no_job() {
     assert!(ledger.open.is_empty());
     assert_eq!(ledger.settled.len(), 4);
 
-    let row = Row {
+    // What is not too old yet is written again.
+    let row = |key: &String| Row {
         failed_at: Millis::new(Millis::from(stage.now()).get() + 1).unwrap(),
-        ..stage.row(&keys[0], 3)
+        ..stage.row(key, 3)
     };
-    let inputs = [stage.append(&group(REASON), vec![row]).await];
+    let old = row(&keys[0]);
+    stage.sleep(60).await;
+    let rows = vec![old.clone(), row(&keys[1])];
+    let inputs = [stage.append(&group(REASON), rows).await];
     let kind = JobKind::Settle {
         how: How::HandedOver,
     };
-    stage.sleep(60).await;
-    let end = stage.run(stage.job(kind, &[group(REASON)], &inputs)).await;
+    let mut job = stage.job(kind, &[group(REASON)], &inputs);
+    job.not_before = old.failed_at.timestamp() + SignedDuration::from_secs(1);
+    let end = stage.run(job).await;
     assert_eq!(end.gathered.handed_over, [1]);
     let ledger = stage.ledger().await;
-    assert!(ledger.open.is_empty());
-    assert_eq!(ledger.handed_over.len(), 1);
+    let young = [(keys[1].clone(), REASON.to_owned(), 3)];
+    assert_eq!(ledger.open, young.into());
+    assert_eq!(ledger.handed_over, [keys[0].clone()].into());
     assert!(stage.sim.with(|world| world.jobs().is_empty()));
 }
 
@@ -375,6 +381,96 @@ async fn a_sweep_brings_its_failures_into_the_ledger() {
     assert!(end.tally.unwrap().nothing_to_do);
     let outcomes = end.settled.unwrap().groups;
     assert!(outcomes.iter().all(|outcome| outcome.failed == 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn regression_a_large_sweep_ends_however_short_the_slices_are() {
+    let mut stage = Stage::new(config(17));
+    stage
+        .sim
+        .with(|world| world.deny_replication(HOME, AWAY, Some(REASON)));
+    // Keys that are three times as long in a report.
+    for number in 0..1600 {
+        stage.put(&format!("{number:06}{}", "ü".repeat(480)));
+    }
+    stage.sleep(1800).await;
+    mend(&stage);
+    // About two seconds of work, in which every read of the report takes a fifth of one.
+    stage.slice = 10;
+    stage.settings.thresholds.proof_objects = 200;
+    stage.sim.with(|world| {
+        let fault = Fault::new(FaultKind::Slow { millis: 200 }).operation("GetObject");
+        world.add_fault(fault.path_contains(WORK));
+    });
+    let kind = JobKind::Sweep(Sweep {
+        statuses: vec![SweepStatus::Failed],
+        created_after: None,
+    });
+    let end = stage.run(stage.job(kind, &[], &[])).await;
+    let outcome = end.settled.unwrap().groups[0];
+    assert_eq!(outcome.initiated, 1600);
+    assert!((150..=200).contains(&outcome.arrived), "{outcome:?}");
+    let ledger = stage.ledger().await;
+    assert_eq!(ledger.job_files, 0);
+    // Of all parts of the report: pieces at even distances hold different rows.
+    let looked = ledger.settled.len();
+    assert_eq!(u64::try_from(looked).unwrap(), outcome.arrived);
+}
+
+#[tokio::test(start_paused = true)]
+async fn regression_a_sample_behind_many_settled_rows_ends() {
+    let mut stage = Stage::new(config(18));
+    let Failed { keys, .. } = failed(&stage, 3).await;
+    mend(&stage);
+    let failed_at = Millis::from(stage.now());
+    let settled = (0..30_000).map(|number| Row {
+        key: format!("gone/{number}"),
+        version: "v".to_owned(),
+        ..stage.row(&keys[0], 0)
+    });
+    let mut rows: Vec<Row> = settled.collect();
+    let header = SettledHeader {
+        source: HOME.parse().unwrap(),
+        destinations: vec![AWAY.parse().unwrap()],
+    };
+    let mut entries: Vec<SettledRow> = rows
+        .iter()
+        .map(|row| SettledRow {
+            identity: row.identity(),
+            destination: 0,
+            settled_at: failed_at,
+            how: How::Gone,
+        })
+        .collect();
+    entries.sort_unstable();
+    let mut body = Vec::new();
+    header.encode(&mut body).unwrap();
+    for entry in &entries {
+        entry.encode(&mut body).unwrap();
+    }
+    let name = SettledName {
+        source: header.source,
+        until: failed_at,
+        rows: 30_000,
+        job: "earlier".to_owned(),
+        part: 0,
+    };
+    stage.files.append(&name.key(), body).await.unwrap();
+    rows.extend(keys.iter().map(|key| stage.row(key, 0)));
+    let inputs = [stage.append(&group(REASON), rows).await];
+    // The whole file takes more than a slice.
+    stage.slice = 30;
+    stage.sim.with(|world| {
+        let fault = Fault::new(FaultKind::Slow { millis: 1500 }).operation("GetObject");
+        world.add_fault(fault.path_contains("ledger/"));
+    });
+    let end = stage
+        .run(stage.job(JobKind::Sample, &[group(REASON)], &inputs))
+        .await;
+    assert!(end.gathered.dropped > 8192, "in several slices");
+    let arrived = end.settled.unwrap().groups[0].arrived;
+    assert!(arrived > 0);
+    assert_eq!(end.gathered.rows, [arrived]);
 }
 
 #[tokio::test(start_paused = true)]

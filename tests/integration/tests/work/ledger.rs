@@ -1,10 +1,13 @@
 //! Gathering what does not fit into one part, compacting, trimming.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use redrive::work::{Work, compact, compact_settled, gather, trim};
 use sentinel_core::ledger::{
     Group, How, Identity, Millis, Row, SettledHeader, SettledName, SettledRow,
 };
+use sentinel_core::names::BucketName;
 use sentinel_core::redrive::job::{GatherCursor, Gathered, Job, JobKind, Slice};
 
 use crate::stage::{AWAY, HOME, Stage, WORK, config};
@@ -216,9 +219,9 @@ async fn settled_files_are_compacted_and_trimmed() {
     let deps = stage.deps();
     let until = stage.now() + SignedDuration::from_secs(240);
     let work = Work::new(&deps, until);
-    compact_settled(&work, &HOME.parse().unwrap())
-        .await
-        .unwrap();
+    let source: BucketName = HOME.parse().unwrap();
+    let two_weeks = stage.now() - SignedDuration::from_hours(24 * 15);
+    compact_settled(&work, &source, two_weeks).await.unwrap();
     let files = |stage: &Stage| {
         let files = stage.files.clone();
         async move { files.list("ledger/settled/", None).await.unwrap().files }
@@ -228,10 +231,61 @@ async fn settled_files_are_compacted_and_trimmed() {
 
     settle(&stage, 100, 14).await;
     settle(&stage, 101, 16).await;
-    trim(&work).await.unwrap();
+    // Another source's are none of its business.
+    let other = BTreeMap::from([(AWAY.parse().unwrap(), stage.now())]);
+    trim(&work, &other).await.unwrap();
+    assert_eq!(files(&stage).await.len(), 3);
+    trim(&work, &BTreeMap::from([(source, two_weeks)]))
+        .await
+        .unwrap();
     assert_eq!(
         files(&stage).await.len(),
         2,
         "only the one of 16 days is deleted"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_while_files_become_fewer_changes_nothing() {
+    let source: BucketName = HOME.parse().unwrap();
+    for n in 1.. {
+        let stage = Stage::new(config(24));
+        for (from, to) in [(0, 10), (5, 20), (15, 17)] {
+            stage.append(&group(), rows(&stage, from, to)).await;
+        }
+        for number in 0..26 {
+            settle(&stage, number, 1).await;
+        }
+        let before = stage.ledger().await;
+        let deps = stage.deps();
+        let fewer = async || {
+            let page = stage.files.list("ledger/open/", None).await.unwrap();
+            let names: Vec<_> = page
+                .files
+                .iter()
+                .map(|file| file.key.parse().unwrap())
+                .collect();
+            let now = stage.now();
+            let work = Work::new(&deps, now + SignedDuration::from_secs(240));
+            compact(&work, &group(), &names).await.unwrap();
+            let days = now - SignedDuration::from_hours(24 * 15);
+            compact_settled(&work, &source, days).await.unwrap();
+        };
+        stage.sim.crash_after("redrive", n);
+        let died = tokio::select! {
+            biased;
+            () = fewer() => false,
+            () = stage.sim.crashed("redrive") => true,
+        };
+        stage.sim.revive("redrive");
+        assert_eq!(stage.ledger().await, before, "after request {n}");
+        fewer().await;
+        assert_eq!(stage.ledger().await, before, "after request {n}");
+        let page = stage.files.list("ledger/open/", None).await.unwrap();
+        assert_eq!(page.files.len(), 1, "after request {n}");
+        if !died {
+            assert!(n > 20, "{n} requests");
+            return;
+        }
+    }
 }

@@ -157,10 +157,33 @@ async fn regression_what_is_pending_is_not_driven_again() {
         let three_hours = 3 * 3_600_000;
         world.set_replication_delay(HOME, AWAY, three_hours..=three_hours);
     });
-    let job = release(&stage, &keys, &[group(AWAY, KEY_LOST)]).await;
-    let outcomes = run(&stage, job).await;
-    assert_eq!((outcomes[0].arrived, outcomes[0].pending), (4, 0));
-    assert!(open(&stage).await.is_empty());
+    let mut job = release(&stage, &keys, &[group(AWAY, KEY_LOST)]).await;
+    // A job that does not use its inputs up.
+    job.kind = JobKind::Sample;
+    job.limit = 3;
+    let begun = stage.now();
+    let end = stage.run(job).await;
+    let outcome = end.settled.unwrap().groups[0];
+    assert_eq!((outcome.moving, outcome.pending), (3, 0), "{outcome:?}");
+    let patience = stage.settings.thresholds.proof.as_secs();
+    let seconds = stage.now().duration_since(begun).as_secs();
+    assert!(seconds < patience + 600, "{seconds} for {patience}");
+    // They are in the inputs, and no other job takes them.
+    assert_eq!(open(&stage).await.len(), 1);
+    let look = end.left.unwrap();
+    let end = stage.run(look).await;
+    assert_eq!(end.settled.unwrap().groups[0].arrived, 3);
+    let ledger = stage.ledger().await;
+    assert_eq!((ledger.open.len(), ledger.job_files), (1, 0));
+    let how = |how: &str| {
+        ledger
+            .settled
+            .values()
+            .filter(|all| all.contains(how))
+            .count()
+    };
+    assert_eq!(how("replicated"), 3);
+    assert_eq!(stage.sim.with(|world| world.jobs().len()), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,11 +198,69 @@ async fn what_is_pending_for_more_than_a_day_is_open_again() {
     });
     let job = release(&stage, &keys, &[group(AWAY, KEY_LOST)]).await;
     let begun = stage.now();
-    let outcomes = run(&stage, job).await;
+    let look = stage.run(job).await.left.unwrap();
+    assert!(open(&stage).await.is_empty());
+    let outcomes = run(&stage, look).await;
     assert_eq!((outcomes[0].arrived, outcomes[0].pending), (0, 2));
     let hours = stage.now().duration_since(begun).as_hours();
     assert!((24..26).contains(&hours), "{hours}");
     assert_eq!(open(&stage).await, of_each(&keys, &[KEY_LOST]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_while_pending_versions_are_left_changes_nothing() {
+    async fn pending() -> (Stage, Job) {
+        let stage = Stage::new(config(15));
+        deny(&stage, AWAY, Some(KEY_LOST));
+        let keys = put(&stage, 3).await;
+        deny(&stage, AWAY, None);
+        stage.sim.with(|world| {
+            let three_hours = 3 * 3_600_000;
+            world.set_replication_delay(HOME, AWAY, three_hours..=three_hours);
+        });
+        let mut job = release(&stage, &keys, &[group(AWAY, KEY_LOST)]).await;
+        job.limit = 2;
+        (stage, job)
+    }
+    let (stage, job) = pending().await;
+    let look = stage.run(job).await.left.unwrap();
+    let between = stage.ledger().await;
+    let requests = stage.requests();
+    stage.run(look).await;
+    let after = stage.ledger().await;
+    for n in 1..=requests {
+        let (stage, job) = pending().await;
+        let (end, crashed) = stage.run_crashing_once(job, n).await;
+        assert!(crashed, "{n}");
+        assert_eq!(stage.ledger().await, between, "after request {n}");
+        let look = end.left.unwrap();
+        // The other one dies as well.
+        let (_, crashed) = stage.run_crashing_once(look, n % 20 + 1).await;
+        assert!(crashed, "{n}");
+        assert_eq!(stage.ledger().await, after, "after request {n}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn regression_one_doubtful_row_does_not_make_all_be_looked_for() {
+    let mut stage = Stage::new(config_of_three(16));
+    stage.settings.thresholds.proof_objects = 3;
+    deny(&stage, AWAY, Some(KEY_LOST));
+    let keys = put(&stage, 24).await;
+    // Its task fails, for the other destination.
+    let version = stage.version(&keys[5]);
+    let delete =
+        |world: &mut simulator::World| world.delete_version_as_person(THIRD, &keys[5], &version);
+    assert!(stage.sim.with(delete));
+    deny(&stage, AWAY, None);
+    let job = release(&stage, &keys, &[group(AWAY, KEY_LOST)]).await;
+    let end = stage.run(job).await;
+    assert_eq!(end.tally.unwrap().failed.values().sum::<u64>(), 1);
+    let outcomes = end.settled.unwrap().groups;
+    assert_eq!((outcomes[0].arrived, outcomes[0].failed), (24, 0));
+    let looks = stage.count("HeadObject");
+    assert!((2..10).contains(&looks), "{looks}");
+    assert!(open(&stage).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -316,7 +397,8 @@ async fn regression_what_is_settled_as_handed_over_is_listed_whatever_slice_died
     let kind = JobKind::Settle {
         how: How::HandedOver,
     };
-    let job = stage.job(kind, &[group(AWAY, KEY_LOST)], &inputs);
+    let mut job = stage.job(kind, &[group(AWAY, KEY_LOST)], &inputs);
+    job.not_before = stage.now() + SignedDuration::from_secs(1);
     let deps = stage.deps();
     let mut cursor = GatherCursor::default();
     // The first slice fixes what is read. The second writes all and dies before that is saved;
@@ -359,13 +441,6 @@ async fn regression_an_upload_that_is_given_up_is_aborted() {
         panic!("the first slice fixes what is read");
     };
     gather(&work, &job, cursor).await.unwrap_err();
-    let count = |operation: &str| {
-        stage.sim.with(|world| {
-            let log = world.log().iter();
-            log.filter(|entry| entry.operation.as_str() == operation)
-                .count()
-        })
-    };
-    assert_eq!(count("CreateMultipartUpload"), 1);
-    assert_eq!(count("AbortMultipartUpload"), 1);
+    assert_eq!(stage.count("CreateMultipartUpload"), 1);
+    assert_eq!(stage.count("AbortMultipartUpload"), 1);
 }
