@@ -13,5 +13,7 @@ mod commands;
 mod duplicates;
 mod holds;
 mod home;
+mod overflow;
 mod races;
+mod restore;
 mod stage;

@@ -64,6 +64,7 @@ impl HttpClients for Connections {
 pub(crate) struct Stage {
     pub(crate) sim: Simulator,
     pub(crate) output: Arc<Output>,
+    settings: RedriveSettings,
     redrive: redrive::Deps,
     collector: replication_events::Deps,
     invocations: u32,
@@ -125,6 +126,14 @@ pub(crate) fn on_virtual_time(test: impl AsyncFnOnce()) {
 
 impl Stage {
     pub(crate) fn new(variables: &[(&str, &str)]) -> Self {
+        Self::with(variables, |_| {})
+    }
+
+    /// With settings that no variable can give.
+    pub(crate) fn with(
+        variables: &[(&str, &str)],
+        change: impl FnOnce(&mut RedriveSettings),
+    ) -> Self {
         let sim = Simulator::new(
             WorldConfig::new(7)
                 .mrap(ALIAS)
@@ -136,10 +145,12 @@ impl Stage {
                 .topic(CONTROL, "pages"),
         );
         let output = Arc::new(Output::default());
-        let settings = RedriveSettings::from_lookup(|name| variable(name, variables)).unwrap();
+        let mut settings = RedriveSettings::from_lookup(|name| variable(name, variables)).unwrap();
+        change(&mut settings);
         let collecting = CollectorSettings::from_lookup(|name| variable(name, variables)).unwrap();
         Self {
-            redrive: redrive::Deps::new(edge(&sim, "redrive", output.clone()), settings),
+            redrive: redrive::Deps::new(edge(&sim, "redrive", output.clone()), settings.clone()),
+            settings,
             collector: replication_events::Deps::new(
                 edge(&sim, "collector", output.clone()),
                 collecting,
@@ -159,8 +170,8 @@ impl Stage {
 
     /// Another execution environment of the redrive function.
     pub(crate) fn another(&self) -> redrive::Deps {
-        let settings = RedriveSettings::from_lookup(|name| variable(name, &[])).unwrap();
-        redrive::Deps::new(edge(&self.sim, "another", self.output.clone()), settings)
+        let edge = edge(&self.sim, "another", self.output.clone());
+        redrive::Deps::new(edge, self.settings.clone())
     }
 
     /// Invokes the redrive function.
@@ -281,6 +292,46 @@ impl Stage {
                 .iter()
                 .map(|one| one.attributes["event"].clone())
                 .collect()
+        })
+    }
+
+    /// Another execution environment ticks, and dies after so many requests; whether it came so far.
+    pub(crate) async fn tick_dying_after(&mut self, requests: u64) -> bool {
+        self.sim.crash_after("another", requests);
+        let another = self.another();
+        let deadline = self.now() + TIME_OUT;
+        let request = format!("dying-{}", self.invocations);
+        let tick = redrive::handle(&another, json!({"command": "tick"}), deadline, &request);
+        let is_over = tokio::select! {
+            biased;
+            done = tick => {
+                done.unwrap_or_else(|error| panic!("{}", error.chain()));
+                true
+            }
+            () = self.sim.crashed("another") => false,
+        };
+        self.sim.revive("another");
+        // Whoever comes next finds the dead one's claim expired.
+        self.rest(360).await;
+        !is_over
+    }
+
+    /// How many versions of the source's keys are not in the destination.
+    pub(crate) fn missing_versions(&self, from: &str, to: &str) -> usize {
+        self.sim.with(|world| {
+            let ids = |bucket: &str, key: &str| -> Vec<String> {
+                let versions = world.versions(bucket, key).into_iter();
+                versions.map(|one| one.version_id.to_string()).collect()
+            };
+            let keys: Vec<String> = world.keys(from).iter().map(ToString::to_string).collect();
+            let missing = |key: &String| {
+                let there = ids(to, key);
+                ids(from, key)
+                    .iter()
+                    .filter(|id| !there.contains(id))
+                    .count()
+            };
+            keys.iter().map(missing).sum()
         })
     }
 
