@@ -30,7 +30,8 @@ fn is_closed(status: &Value) -> bool {
 /// All arrived, by a sample, a release of what was kept and a sweep, and nothing is left behind.
 async fn comes_home(stage: &mut Stage, context: &str) {
     stage.deny(None);
-    stage.until(180, is_closed).await;
+    // How large the bucket is nobody knows: the sweep waits for a day on which nothing is spent.
+    stage.until(1800, is_closed).await;
     assert_eq!(stage.missing_versions(HOME, AWAY), 0, "{context}");
     let status = stage.status().await;
     let kinds: Vec<&Value> = status["history"]
