@@ -150,7 +150,7 @@ pub struct StatusDetails {
     pub drift: String,
     /// Why automatic failback is suspended, if it is.
     pub failback_suspended: Option<String>,
-    /// Members that a person made active although they were bad.
+    /// Members that a person made active although nothing showed them good.
     pub accepted: BTreeSet<Region>,
     /// Announcements that wait to be published.
     pub unpublished: usize,

@@ -101,7 +101,7 @@ impl State {
         );
         self.record_change(change.clone());
         self.proof = None;
-        // Whoever leaves nobody healthy active wants the bad ones that remain, new or not.
+        // Whoever leaves nobody healthy active wants the others that remain, new or not.
         let healthy = |region: &Region| {
             evidence.is_none_or(|evidence| evidence.verdict(region) == Verdict::Good)
         };
@@ -111,7 +111,7 @@ impl State {
         } else {
             &active
         };
-        self.accept_bad(chosen, evidence, now);
+        self.accept_chosen(chosen, evidence, now);
         self.failback_suspended =
             Some(format!("the routes were changed by somebody else at {now}"));
         Reconciled::Outside(Box::new(change))
@@ -195,16 +195,16 @@ impl State {
         });
     }
 
-    /// Remembers members that a person made active although they were bad.
-    pub fn accept_bad(
+    /// Remembers members that a person made active although nothing showed them good: bad, or not
+    /// known, as when the observer was sick. The first good look ends it.
+    pub fn accept_chosen(
         &mut self,
         activated: &BTreeSet<Region>,
         evidence: Option<&Evidence>,
         now: Timestamp,
     ) {
-        let Some(evidence) = evidence else { return };
         for region in activated {
-            if evidence.verdict(region) == Verdict::Bad {
+            if evidence.is_none_or(|evidence| evidence.verdict(region) != Verdict::Good) {
                 self.accepted.insert(region.clone(), now);
             }
         }

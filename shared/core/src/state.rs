@@ -159,7 +159,7 @@ pub struct Plan {
     pub guards: Vec<GuardReport>,
     /// When the earliest trigger, or the operator, asked for it: where the clock of the recovery starts.
     pub asked_at: Timestamp,
-    /// Members that a person makes active although the evidence shows them bad.
+    /// Members that a person makes active although the evidence does not show them good.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub accepts: BTreeSet<Region>,
 }
@@ -422,7 +422,7 @@ pub struct State {
     /// What has yet to be proven on the data plane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<PendingProof>,
-    /// Bad members that a person sent traffic to knowingly: nothing moves away from them
+    /// Members that a person sent traffic to although nothing showed them good: nothing moves away from them
     /// automatically until they were seen good, or an operator acknowledges.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub accepted: BTreeMap<Region, Timestamp>,

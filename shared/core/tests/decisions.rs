@@ -290,7 +290,7 @@ impl World {
                     .push((self.now, assessment.plan.from.clone())),
                 _ => self
                     .state
-                    .accept_bad(&assessment.plan.to, Some(&evidence), self.now),
+                    .accept_chosen(&assessment.plan.to, Some(&evidence), self.now),
             }
         }
         decision
@@ -517,7 +517,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/decisions.regressions"))), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/decisions.proptest-regressions"))), ..ProptestConfig::default() })]
 
     #[test]
     fn invariants_hold_over_random_histories(
@@ -642,4 +642,35 @@ fn regression_protection_outlasts_an_unsettled_reading() {
         world.run(&step);
     }
     assert_eq!(world.routes.active(), BTreeSet::from([region(1)]));
+}
+
+/// A person's choice was undone because nobody could tell, when it was made, that the member was
+/// bad: no member answered, so the observer was not believed.
+#[test]
+fn regression_what_a_person_chose_in_the_dark_stays() {
+    let mut world = World::new(2, "active-passive");
+    for step in [
+        Step::Health(0, 2),
+        Step::Health(1, 2),
+        Step::Stranger(1),
+        Step::Health(0, 0),
+        Step::Alarm(1, true, 0),
+        Step::Tick(60),
+        Step::Tick(60),
+    ] {
+        world.run(&step);
+    }
+    assert_eq!(world.routes.active(), BTreeSet::from([region(1)]));
+    // Once it was seen good it is a member like any other; the cooldown is over by then.
+    for step in [
+        Step::Health(1, 0),
+        Step::Tick(1900),
+        Step::Health(1, 2),
+        Step::Tick(60),
+        Step::Tick(60),
+        Step::Tick(60),
+    ] {
+        world.run(&step);
+    }
+    assert_eq!(world.routes.active(), BTreeSet::from([region(0)]));
 }

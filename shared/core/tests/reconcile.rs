@@ -128,7 +128,7 @@ fn an_outside_change_is_adopted_once_and_never_reverted() {
     assert!(world.state.last_automatic_departure(&region(A)).is_some());
 }
 
-/// Which members count as chosen although they were bad.
+/// Which members count as chosen although nothing showed them good.
 #[test]
 fn what_a_stranger_chose_knowingly_is_respected() {
     /// Dials before and after, who is bad, and who is taken as chosen.
@@ -270,4 +270,24 @@ fn what_may_land_again_is_not_opposed_too_soon() {
     assert_eq!(blocks(&back(&world)), [Guard::NobodyElseIsActing].into());
     world.now = later(SETTLE);
     acts(&back(&world));
+}
+
+/// When nobody can tell how a member is, a person's choice of it is one made knowingly.
+#[test]
+fn what_a_stranger_chose_in_the_dark_is_respected() {
+    for verdict in [
+        Verdict::Unknown,
+        Verdict::Throttled,
+        Verdict::Misconfigured,
+        Verdict::ObserverSick,
+    ] {
+        let mut world = World::quiet(&[100, 0, 0]);
+        world.health(B, verdict, 30);
+        assert_eq!(word(&look(&mut world, &[0, 100, 0], now())), "outside");
+        assert!(world.state.accepted.contains_key(&region(B)), "{verdict:?}");
+    }
+    let mut world = World::quiet(&[100, 0, 0]);
+    world.evidence = None;
+    assert_eq!(word(&look(&mut world, &[0, 100, 0], now())), "outside");
+    assert!(world.state.accepted.contains_key(&region(B)));
 }

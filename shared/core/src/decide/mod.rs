@@ -539,7 +539,7 @@ impl Context<'_> {
             plan.accepts = wanted
                 .activated(routes)
                 .into_iter()
-                .filter(|region| self.verdict(region) == Verdict::Bad)
+                .filter(|region| self.verdict(region) != Verdict::Good)
                 .collect();
         }
         plan.decision = decision_id(&plan, self.state);

@@ -54,12 +54,12 @@ impl Context<'_> {
     }
 
     /// Why nothing may move away from this Region automatically, if a person wants it so: its
-    /// alarms are muted or suppressed, or somebody made it active although it was bad. Our own
+    /// alarms are muted or suppressed, or somebody made it active although nothing showed it good. Our own
     /// evidence never outvotes a silenced alarm.
     pub(in crate::decide) fn silence(&self, region: &Region) -> Option<String> {
         if let Some(since) = self.state.accepted.get(region) {
             return Some(format!(
-                "a person made {region} active at {} although it was bad; acknowledge the incident to let it be left automatically",
+                "a person made {region} active at {} although it was not known to be good; acknowledge the incident to let it be left automatically",
                 text::clock(*since)
             ));
         }
