@@ -739,6 +739,19 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// When these files are worth a released job: one that is not full also waits as long after
+    /// the source's last one. Late failures waited elsewhere, so their age alone would make a
+    /// trickle of them a job a minute.
+    fn release_due(&self, last: Option<&Timestamp>, files: &[&Listed]) -> Timestamp {
+        let thresholds = &self.settings.thresholds;
+        let due = self.batch_due(files);
+        let rows = Extent::of(files.iter().copied()).map_or(0, |extent| extent.rows);
+        match last {
+            Some(last) if rows < thresholds.batch_objects => due.max(plus(*last, thresholds.batch)),
+            _ => due,
+        }
+    }
+
     fn due_sample(&self, record: &GroupRecord) -> Option<Candidate> {
         let GroupPhase::Held { next_sample_at, .. } = record.phase else {
             return None;
@@ -791,10 +804,16 @@ impl<'a> Planner<'a> {
             .flatten()
             .collect();
         files.sort_by_key(|file| (file.name.oldest, file.name));
-        let due = if asked && !files.is_empty() {
+        let last = self.state.last_release.get(source);
+        // What an operator asked for does not wait, but what fails after that waits like the rest.
+        let is_asked_anew = records
+            .iter()
+            .filter_map(|(_, record)| record.asked.as_ref())
+            .any(|asked| last.is_none_or(|last| *last < asked.at));
+        let due = if asked && is_asked_anew && !files.is_empty() {
             self.now
         } else {
-            self.batch_due(&files)
+            self.release_due(last, &files)
         };
         files.truncate(MAX_INPUTS);
         let taken: BTreeSet<GroupId> = files.iter().map(|file| file.name.group).collect();

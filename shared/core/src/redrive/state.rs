@@ -515,6 +515,10 @@ pub struct RedriveState {
     /// Everything so far.
     #[serde(default)]
     pub totals: Totals,
+    /// When the last release of each source that S3 ran was planned: late failures have waited
+    /// long enough when they arrive, and must not be a job each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_release: BTreeMap<BucketName, Timestamp>,
     /// When settled files were last trimmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trimmed_at: Option<Timestamp>,
@@ -551,6 +555,7 @@ impl RedriveState {
             sweeps: Vec::new(),
             sizes: BTreeMap::new(),
             totals: Totals::default(),
+            last_release: BTreeMap::new(),
             trimmed_at: None,
             problems: BTreeMap::new(),
             outbox: Vec::new(),
@@ -635,6 +640,10 @@ impl RedriveState {
     /// Keeps a job that is over, without the many groups in which its rows may be open again.
     pub(super) fn remember(&mut self, mut closed: ClosedJob) {
         closed.settled.reopened = Vec::new();
+        if closed.kind == JobKind::Release && closed.ended.is_some() {
+            self.last_release
+                .insert(closed.source.clone(), closed.planned_at);
+        }
         self.closed.push(closed);
         let excess = self.closed.len().saturating_sub(CLOSED_KEPT);
         self.closed.drain(..excess);
@@ -653,6 +662,8 @@ impl RedriveState {
             self.budget_told = None;
         }
         self.offers.retain(|offer| now < offer.expires);
+        self.last_release
+            .retain(|_, planned| now.duration_since(*planned) < window);
         if self.hold.as_ref().is_some_and(|hold| !hold.is_active(now)) {
             self.hold = None;
         }

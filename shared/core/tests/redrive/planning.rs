@@ -343,6 +343,40 @@ fn a_release_waits_for_many_or_for_long() {
     }
 }
 
+/// Events that were hours late had waited long enough when they came: each was a job of its own.
+#[test]
+fn regression_a_trickle_of_late_failures_is_not_a_job_a_minute() {
+    let mut bench = Bench::new(&[]);
+    bench.released(1000);
+    let failed_at = bench.now;
+    bench.wait(900);
+    let release = bench.begin();
+    let mut planned = vec![bench.now];
+    bench.run(&release, 1000, outcome(1000, 0));
+    for minute in 0..180 {
+        let late = file(unversioned().id(), 1 + minute % 3, failed_at, bench.now);
+        let files = bench.inventory.open.entry(unversioned().id()).or_default();
+        files.push(late);
+        bench.look();
+        if !matches!(bench.phase(&unversioned()), GroupPhase::Released { .. }) {
+            bench.reopens(&unversioned());
+        }
+        for job in bench.begun() {
+            assert_eq!(job.job.kind, JobKind::Release);
+            let job = bench.begin();
+            planned.push(bench.now);
+            let rows = job.job.inputs.len() as u64;
+            bench.run(&job, rows, outcome(rows, 0));
+        }
+        bench.wait(MINUTE);
+    }
+    assert!(planned.len() > 10, "{}", planned.len());
+    for pair in planned.windows(2) {
+        let between = pair[1].duration_since(pair[0]).as_secs();
+        assert!(between >= 900, "{between} s");
+    }
+}
+
 #[test]
 fn one_release_takes_all_released_groups_of_its_lane() {
     let mut bench = Bench::new(&[]);

@@ -510,6 +510,8 @@ pub(super) const DUPLICATE_EVENTS: Scenario = Scenario {
             )
             .that(letters.left == 0, "nothing left in the queue")
             .that(letters.repeated > 100, "many repeated deliveries")
+            // Late events trickle in for three hours.
+            .jobs(2..=24)
             .nothing_is_copied_twice()
             .nothing_moved()
             .done()
