@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::decide::{Assessment, Decision};
+use crate::evidence::{PairEvidence, ServingEvidence};
 use crate::guard::{Guard, GuardReport};
 use crate::names::Region;
 use crate::routes::Routes;
-use crate::state::{Actor, Change, ClosedIncident, Hold, Kind, Plan, Trigger};
+use crate::state::{Actor, Change, ClosedIncident, Hold, Kind, Plan, SelfTest, Trigger};
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -140,6 +141,15 @@ pub struct StatusDetails {
     pub triggers: Vec<Trigger>,
     /// What the members look like.
     pub evidence: Vec<MemberStatus>,
+    /// Which Regions the access point really serves, if the health check looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serving: Option<ServingEvidence>,
+    /// Replication between the members, if the health check looked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<PairEvidence>,
+    /// The last self-test of the alarms that arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_test: Option<SelfTest>,
     /// Whoever is acting.
     pub claim: Option<ClaimStatus>,
     /// The change that the data plane has yet to show.

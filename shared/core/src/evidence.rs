@@ -12,6 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::Region;
 
+mod agreed;
+mod health;
+mod pairs;
+mod serving;
+
+pub use health::{RoundRules, Run};
+pub use pairs::{Lag, PairEvidence, PairMetrics};
+pub use serving::ServingEvidence;
+
 /// How one request of a probe ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
@@ -147,6 +156,9 @@ pub struct MemberRound {
     pub seen: BTreeMap<Region, Timestamp>,
     /// The slower of write and read, in milliseconds.
     pub latency_millis: u64,
+    /// Whether S3 says that the member's own canary is subject to replication: what is in the scope
+    /// of a rule has a replication status. Nothing if the canary could not be read.
+    pub replicates: Option<bool>,
 }
 
 /// One look at all members.
@@ -178,6 +190,20 @@ pub struct MemberEvidence {
     /// Per member, the origin time of its newest canary that was readable here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub seen: BTreeMap<Region, Timestamp>,
+    /// How long the latest round of the health check took here, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_millis: Option<u64>,
+    /// Rounds of the health check in a row that found the member bad; 0 in evidence of anybody else.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bad_rounds: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Whether the observer's own view can be believed.
@@ -207,6 +233,18 @@ pub struct Evidence {
     pub vantage_points: u8,
     /// The members, in order of preference.
     pub members: Vec<MemberEvidence>,
+    /// The run of the health check that made the round; none if the failover function probed itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+    /// Replication of every ordered pair of members, as the health check sees it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<PairEvidence>,
+    /// Which Regions the access point really sends requests to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<ServingEvidence>,
+    /// When the health check last let the alarm of the self-test fire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_test_at: Option<Timestamp>,
 }
 
 /// Version of the evidence document that this code writes and understands.
@@ -221,15 +259,12 @@ impl Evidence {
     #[must_use]
     pub fn after(previous: Option<&Self>, round: &Round, gap: SignedDuration) -> Self {
         let observer = observer_of(round);
+        let continuous = previous.is_some_and(|evidence| evidence.goes_on_until(round.at, gap));
         let members = round
             .members
             .iter()
             .map(|seen_now| {
                 let before = previous.and_then(|evidence| evidence.member(&seen_now.region));
-                let continuous = previous.is_some_and(|evidence| {
-                    evidence.observer == Observer::Well
-                        && round.at.duration_since(evidence.observed_at) <= gap
-                });
                 let (verdict, detail) = verdict_of(seen_now);
                 let mut seen = before.map(|b| b.seen.clone()).unwrap_or_default();
                 for (origin, at) in &seen_now.seen {
@@ -251,6 +286,8 @@ impl Evidence {
                         before.and_then(|b| b.last_write)
                     },
                     seen,
+                    latency_millis: None,
+                    bad_rounds: 0,
                 }
             })
             .collect();
@@ -260,6 +297,25 @@ impl Evidence {
             observer,
             vantage_points: 1,
             members,
+            run: None,
+            pairs: Vec::new(),
+            serving: None,
+            self_test_at: None,
+        }
+    }
+
+    /// Whether a round at that moment goes on with this one: neither a silence nor a sick observer
+    /// lies between them.
+    fn goes_on_until(&self, at: Timestamp, gap: SignedDuration) -> bool {
+        self.observer == Observer::Well && at.duration_since(self.observed_at) <= gap
+    }
+
+    /// The same without the pairs, for a document that is written often.
+    #[must_use]
+    pub fn without_pairs(&self) -> Self {
+        Self {
+            pairs: Vec::new(),
+            ..self.clone()
         }
     }
 

@@ -5,12 +5,16 @@ use serde_json::{Map, Value};
 use crate::alarm::{AlarmError, AlarmTransition, action, eventbridge, sns};
 use crate::command::{Command, CommandError, json_type};
 use crate::excerpt::{Excerpt, listing};
+use crate::wake::Wake;
 
 /// What an invocation asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
     /// Alarms changed their state; several are one decision. Never empty.
     Alarms(Vec<AlarmTransition>),
+    /// The health check found active members bad: a reason to look, not to act. Never empty.
+    /// Alarms that come along in the same event make it one of alarms: they look too.
+    Wake(Vec<Wake>),
     /// A command, the tick included.
     Command(Command),
     /// Recognised, and never a reason to act: logged as no change.
@@ -106,6 +110,7 @@ pub fn parse(payload: &Value) -> Result<Payload, PayloadError> {
 /// What a payload without commands says.
 enum Report {
     Alarm(Box<AlarmTransition>),
+    Wake(Wake),
     Ignored { what: String },
 }
 
@@ -113,6 +118,7 @@ impl From<Report> for Payload {
     fn from(report: Report) -> Self {
         match report {
             Report::Alarm(transition) => Self::Alarms(vec![*transition]),
+            Report::Wake(wake) => Self::Wake(vec![wake]),
             Report::Ignored { what } => Self::Ignored { what },
         }
     }
@@ -144,10 +150,12 @@ fn parse_records(records: &[Value]) -> Result<Payload, PayloadError> {
         return other_records(first, count);
     }
     let mut alarms = Vec::new();
+    let mut wakes = Vec::new();
     let mut ignored = Vec::new();
     for (index, record) in records.iter().enumerate() {
         match parse_notification(record) {
             Ok(Report::Alarm(transition)) => alarms.push(*transition),
+            Ok(Report::Wake(wake)) => wakes.push(wake),
             Ok(Report::Ignored { what }) => ignored.push(what),
             Err(error) if count == 1 => return Err(error),
             Err(error) => {
@@ -158,6 +166,9 @@ fn parse_records(records: &[Value]) -> Result<Payload, PayloadError> {
                 });
             }
         }
+    }
+    if alarms.is_empty() && !wakes.is_empty() {
+        return Ok(Payload::Wake(wakes));
     }
     if alarms.is_empty() {
         let what = listing(ignored);
@@ -185,6 +196,15 @@ fn parse_notification(record: &Value) -> Result<Report, PayloadError> {
         return sns::read(&message)
             .map(|transition| Report::Alarm(Box::new(transition)))
             .map_err(|source| PayloadError::Alarm { what, source });
+    }
+    if Wake::is_one(&message) {
+        return match Wake::read(&message) {
+            Ok(wake) => Ok(Report::Wake(wake)),
+            Err(error) => unwanted(
+                format!("a wake-up of the health check that cannot be read ({error})"),
+                "deploy both functions in the same version; the next tick looks at the evidence all the same",
+            ),
+        };
     }
     if message.get("command").is_some() {
         return unwanted(

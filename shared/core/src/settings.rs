@@ -7,13 +7,15 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::alarm::TriggerPolicy;
-use crate::names::{BucketName, Members, MrapArn, TopicArn};
+use crate::names::{BucketName, Members, MrapArn, Region, TopicArn};
 
 mod collector;
+mod health;
 mod reader;
 mod redrive;
 
 pub use collector::CollectorSettings;
+pub use health::{HealthSettings, WitnessOf};
 use reader::{Reader, invalid};
 pub use redrive::{RedriveMode, RedriveSettings, RedriveThresholds, WorkBuckets};
 
@@ -81,6 +83,9 @@ pub struct Thresholds {
     pub evidence_max_age: SignedDuration,
     /// How long an active member must have been bad before that alone opens a trigger.
     pub evidence_trigger: SignedDuration,
+    /// How many rounds of the health check in a row must have found an active member bad before
+    /// that alone opens a trigger.
+    pub detection_rounds: u32,
     /// Time between two rounds of probes.
     pub probe_interval: SignedDuration,
     /// Time limit of one probe request.
@@ -119,6 +124,7 @@ impl Default for Thresholds {
             trigger_fresh: seconds(120),
             evidence_max_age: seconds(90),
             evidence_trigger: seconds(60),
+            detection_rounds: 3,
             probe_interval: seconds(10),
             probe_timeout: millis(3000),
             max_lag: seconds(900),
@@ -158,6 +164,8 @@ pub struct Settings {
     pub alarms: TriggerPolicy,
     /// `CANARY_PREFIX`, without a slash at either end.
     pub canary_prefix: String,
+    /// `WITNESS_REGION`: where a second health check looks at the members, if one does.
+    pub witness: Option<Region>,
     /// The thresholds.
     pub thresholds: Thresholds,
 }
@@ -180,20 +188,7 @@ impl Settings {
             &members,
         )
         .map_err(|error| invalid(error.setting, error.to_string()))?;
-        let canary_prefix = read
-            .optional("CANARY_PREFIX")
-            .unwrap_or_else(|| ".mrap-sentinel".to_owned());
-        if canary_prefix.starts_with('/')
-            || canary_prefix.ends_with('/')
-            || canary_prefix.len() > 512
-        {
-            return Err(invalid(
-                "CANARY_PREFIX",
-                format!(
-                    "{canary_prefix:?} must be at most 512 bytes and neither begin nor end with a slash"
-                ),
-            ));
-        }
+        let canary_prefix = read.canary_prefix()?;
         Ok(Self {
             mrap,
             topology: read.word(
@@ -211,6 +206,7 @@ impl Settings {
             topics,
             alarms,
             canary_prefix,
+            witness: read.region("WITNESS_REGION")?,
             thresholds: thresholds(&read)?,
             members,
         })
@@ -221,23 +217,20 @@ fn thresholds<F: Fn(&str) -> Option<String>>(
     read: &Reader<F>,
 ) -> Result<Thresholds, SettingsError> {
     let default = Thresholds::default();
-    let thresholds = Thresholds {
+    let (control_timeout, hedge_delay) = read.control_patience()?;
+    Ok(Thresholds {
         trigger_fresh: read.seconds("TRIGGER_FRESH_SECONDS", default.trigger_fresh, 60, 3600)?,
-        evidence_max_age: read.seconds(
-            "EVIDENCE_MAX_AGE_SECONDS",
-            default.evidence_max_age,
-            10,
-            3600,
-        )?,
+        evidence_max_age: read.evidence_max_age()?,
         evidence_trigger: read.seconds(
             "EVIDENCE_TRIGGER_SECONDS",
             default.evidence_trigger,
             10,
             DAY,
         )?,
-        probe_interval: read.seconds("PROBE_INTERVAL_SECONDS", default.probe_interval, 1, 60)?,
-        probe_timeout: read.millis("PROBE_TIMEOUT_MILLIS", default.probe_timeout, 100, 20_000)?,
-        max_lag: read.seconds("MAX_LAG_SECONDS", default.max_lag, 1, 7 * DAY)?,
+        detection_rounds: read.detection_rounds()?,
+        probe_interval: read.probe_interval()?,
+        probe_timeout: read.probe_timeout()?,
+        max_lag: read.max_lag()?,
         cooldown: read.seconds("COOLDOWN_SECONDS", default.cooldown, 0, 7 * DAY)?,
         min_dwell: read.seconds("MIN_DWELL_SECONDS", default.min_dwell, 0, DAY)?,
         return_healthy: read.seconds("RETURN_HEALTHY_SECONDS", default.return_healthy, 0, DAY)?,
@@ -257,21 +250,9 @@ fn thresholds<F: Fn(&str) -> Option<String>>(
             60,
             7 * DAY,
         )?,
-        control_timeout: read.millis(
-            "CONTROL_TIMEOUT_MILLIS",
-            default.control_timeout,
-            100,
-            10_000,
-        )?,
-        hedge_delay: read.millis("HEDGE_DELAY_MILLIS", default.hedge_delay, 10, 10_000)?,
-    };
-    if thresholds.hedge_delay > thresholds.control_timeout {
-        return Err(invalid(
-            "HEDGE_DELAY_MILLIS",
-            "must not be longer than CONTROL_TIMEOUT_MILLIS, or no try is ever hedged".to_owned(),
-        ));
-    }
-    Ok(thresholds)
+        control_timeout,
+        hedge_delay,
+    })
 }
 
 #[cfg(test)]

@@ -380,6 +380,40 @@ pub struct Standstill {
     pub count: u32,
 }
 
+/// The last time that the self-test's alarm arrived: the path of the alarms works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SelfTest {
+    /// When the health check emitted the metric, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emitted_at: Option<Timestamp>,
+    /// When the alarm changed its state.
+    pub fired_at: Timestamp,
+    /// When the event arrived here.
+    pub received_at: Timestamp,
+    /// From the metric, or else from the alarm's change, to the arrival.
+    pub latency_seconds: u64,
+}
+
+impl SelfTest {
+    /// One that arrives now. A metric that was emitted after the alarm changed, or more than an
+    /// hour before, belongs to another test.
+    #[must_use]
+    pub fn arrived(fired_at: Timestamp, emitted_at: Option<Timestamp>, now: Timestamp) -> Self {
+        let emitted_at = emitted_at.filter(|emitted| {
+            let took = fired_at.duration_since(*emitted);
+            !took.is_negative() && took <= SignedDuration::from_hours(1)
+        });
+        let took = now.duration_since(emitted_at.unwrap_or(fired_at));
+        Self {
+            emitted_at,
+            fired_at,
+            received_at: now,
+            latency_seconds: u64::try_from(took.as_secs()).unwrap_or(0),
+        }
+    }
+}
+
 /// The shared document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -444,7 +478,10 @@ pub struct State {
     /// Announcements that are recorded but not yet marked as published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outbox: Vec<Announcement>,
-    /// The latest evidence of this function's own probes.
+    /// The last self-test of the alarms' path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_test: Option<SelfTest>,
+    /// The evidence that was last decided on, without its pairs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
     /// Fields that a newer version added within this schema: kept, so that a roll-back loses nothing.
@@ -478,6 +515,7 @@ impl State {
             standstill: None,
             problems: BTreeMap::new(),
             outbox: Vec::new(),
+            self_test: None,
             evidence: None,
             others: BTreeMap::new(),
         }
@@ -600,6 +638,14 @@ impl State {
         self.changes.drain(..excess);
         self.standstill = None;
         self.proposal = None;
+    }
+
+    /// Takes note of a self-test. The same one may arrive in several ways: the first counts.
+    pub fn note_self_test(&mut self, arrived: SelfTest) {
+        let known = self.self_test.as_ref();
+        if known.is_none_or(|known| known.fired_at < arrived.fired_at) {
+            self.self_test = Some(arrived);
+        }
     }
 
     /// Puts an announcement into the outbox.

@@ -282,12 +282,13 @@ impl State {
         }
     }
 
-    /// Opens a trigger for every active member that the evidence has shown bad for long enough.
+    /// Opens a trigger for every active member that the evidence has shown bad for long enough, or
+    /// that so many rounds of the health check in a row found bad.
     pub fn open_evidence_triggers(
         &mut self,
         evidence: &Evidence,
         routes: &Routes,
-        bad_for: SignedDuration,
+        (bad_for, bad_rounds): (SignedDuration, u32),
         now: Timestamp,
     ) {
         for region in routes.active() {
@@ -301,7 +302,9 @@ impl State {
             let since = self
                 .cooldown_ended
                 .map_or(member.since, |acknowledged| member.since.max(acknowledged));
-            if evidence.observed_at.duration_since(since) < bad_for {
+            // Which of the rounds came after the acknowledgement is not told.
+            let by_rounds = since == member.since && member.bad_rounds >= bad_rounds;
+            if evidence.observed_at.duration_since(since) < bad_for && !by_rounds {
                 continue;
             }
             let trigger = Trigger {

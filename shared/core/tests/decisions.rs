@@ -221,6 +221,7 @@ impl World {
                         BTreeMap::new()
                     },
                     latency_millis: 20,
+                    replicates: Some(true),
                 })
                 .collect(),
         };
@@ -261,7 +262,7 @@ impl World {
         self.state.open_evidence_triggers(
             &evidence,
             &self.routes,
-            thresholds.evidence_trigger,
+            (thresholds.evidence_trigger, thresholds.detection_rounds),
             self.now,
         );
         self.state.end_idle_incident(self.now);

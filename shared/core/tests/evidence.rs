@@ -79,6 +79,7 @@ fn member(name: &str, write: ProbeOutcome, read: ProbeOutcome) -> MemberRound {
         read,
         seen: BTreeMap::new(),
         latency_millis: 42,
+        replicates: Some(true),
     }
 }
 

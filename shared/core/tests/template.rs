@@ -13,7 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use saphyr::{LoadableYamlNode, Yaml};
-use sentinel_core::settings::{CollectorSettings, RedriveSettings, Settings, SettingsError};
+use sentinel_core::settings::{
+    CollectorSettings, HealthSettings, RedriveSettings, Settings, SettingsError,
+};
 
 /// A parameter of the template.
 #[derive(Debug)]
@@ -30,8 +32,8 @@ struct Template {
     variables: BTreeMap<String, Option<String>>,
 }
 
-fn template(function: &str) -> Template {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
+fn template(file: &str, function: &str) -> Template {
+    let path = format!("{}/../../{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
     let yaml = Yaml::load_from_str(&text).unwrap().remove(0);
     let parameters = entries(&yaml["Parameters"])
@@ -88,33 +90,80 @@ type Read = fn(&dyn Fn(&str) -> Option<String>) -> Result<String, String>;
 
 /// One function: its resource in the template, and how it reads its settings.
 struct Function {
+    file: &'static str,
     resource: &'static str,
     read: Read,
+    /// What it reads and this template leaves to its default.
+    unset: &'static [&'static str],
     /// Variables with a default, numbers with limits, variables that are one of some words.
     counts: [usize; 3],
     /// What limits another variable, put out of its way: each is tried alone.
     apart: &'static [(&'static str, &'static str)],
 }
 
-const FUNCTIONS: [Function; 3] = [
+const ROOT: &str = "template.yaml";
+
+const FUNCTIONS: [Function; 5] = [
     Function {
+        file: ROOT,
         resource: "FailoverFunction",
         read: |lookup| told(Settings::from_lookup(lookup)),
-        counts: [22, 17, 3],
+        unset: &[],
+        counts: [24, 18, 3],
         apart: &[
             ("CONTROL_TIMEOUT_MILLIS", "10000"),
             ("HEDGE_DELAY_MILLIS", "10"),
         ],
     },
     Function {
+        file: ROOT,
+        resource: "HealthCheckFunction",
+        read: |lookup| told(HealthSettings::from_lookup(lookup)),
+        unset: &["WITNESS_OF"],
+        counts: [11, 8, 0],
+        apart: &[
+            ("CONTROL_TIMEOUT_MILLIS", "10000"),
+            ("HEDGE_DELAY_MILLIS", "10"),
+        ],
+    },
+    Function {
+        file: "functions/health-check/witness.yaml",
+        resource: "WitnessFunction",
+        read: |lookup| {
+            let witness = |name: &str| match name {
+                "WITNESS_OF" => {
+                    lookup(name);
+                    Some("sentinel-state@us-east-2".to_owned())
+                }
+                _ => lookup(name),
+            };
+            told(HealthSettings::from_lookup(witness))
+        },
+        // It wakes nobody, reads no metrics and no routes, and beats for nobody.
+        unset: &[
+            "CONTROL_TIMEOUT_MILLIS",
+            "DETECTION_ROUNDS",
+            "HEARTBEAT_REGION",
+            "HEDGE_DELAY_MILLIS",
+            "REPLICATION_METRICS_SECONDS",
+            "WITNESS_REGION",
+        ],
+        counts: [5, 4, 0],
+        apart: &[],
+    },
+    Function {
+        file: ROOT,
         resource: "ReplicationEventsFunction",
         read: |lookup| told(CollectorSettings::from_lookup(lookup)),
+        unset: &[],
         counts: [0, 0, 0],
         apart: &[],
     },
     Function {
+        file: ROOT,
         resource: "RedriveFunction",
         read: |lookup| told(RedriveSettings::from_lookup(lookup)),
+        unset: &[],
         counts: [15, 14, 1],
         apart: &[
             ("REDRIVE_SAMPLE_SECONDS", "60"),
@@ -130,7 +179,7 @@ fn told<T: Debug>(settings: Result<T, SettingsError>) -> Result<String, String> 
 }
 
 /// What only a deployment can tell.
-const DEPLOYED: [(&str, &str); 6] = [
+const DEPLOYED: [(&str, &str); 7] = [
     (
         "MRAP_ARN",
         "arn:aws:s3::111122223333:accesspoint/mfzwi23gnjvgw.mrap",
@@ -145,6 +194,10 @@ const DEPLOYED: [(&str, &str); 6] = [
         "WORK_BUCKETS",
         "app-work-use1@us-east-1,app-work-euw1@eu-west-1",
     ),
+    (
+        "ALARM_TOPIC_ARN",
+        "arn:aws:sns:us-east-2:111122223333:mrap-sentinel-alarms",
+    ),
     ("BATCH_ROLE_ARN", "arn:aws:iam::111122223333:role/batch"),
 ];
 
@@ -157,7 +210,7 @@ impl Function {
     }
 
     fn template(&self) -> Template {
-        template(self.resource)
+        template(self.file, self.resource)
     }
 }
 
@@ -182,7 +235,8 @@ fn the_template_sets_exactly_what_the_settings_read() {
             Some(found.1.to_owned())
         })
         .unwrap();
-        let set: BTreeSet<String> = function.template().variables.into_keys().collect();
+        let mut set: BTreeSet<String> = function.template().variables.into_keys().collect();
+        set.extend(function.unset.iter().map(|name| (*name).to_owned()));
         assert_eq!(set, asked.into_inner(), "{}", function.resource);
     }
 }

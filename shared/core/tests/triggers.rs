@@ -295,7 +295,7 @@ fn evidence_opens_and_closes_triggers_of_its_own() {
         let (evidence, routes) = (world.evidence.clone().unwrap(), world.routes.clone());
         world
             .state
-            .open_evidence_triggers(&evidence, &routes, secs(60), now());
+            .open_evidence_triggers(&evidence, &routes, (secs(60), 3), now());
         world.state.triggers.len()
     };
     // The evidence is five seconds old: what counts is how long it was seen bad.
@@ -377,4 +377,30 @@ fn a_late_alarm_acts_only_once_it_is_confirmed() {
     let in_alarm = described(A, in_state(Alarm));
     world.state.confirm_triggers(&in_alarm, None, now());
     acts(&world.tick());
+}
+
+#[test]
+fn so_many_rounds_of_the_health_check_open_a_trigger_before_the_time_does() {
+    for (rounds, acknowledged, expected) in [
+        (2, None, 0),
+        (3, None, 1),
+        (9, None, 1),
+        // What lasts beyond an acknowledgement is waited for by the clock.
+        (9, Some(20), 0),
+        (9, Some(40), 1),
+    ] {
+        let mut world = World::quiet(&[100, 0, 0]);
+        world.health(A, Verdict::Bad, 30);
+        world.health(B, Verdict::Bad, 30);
+        world.member(A).bad_rounds = rounds;
+        world.member(B).bad_rounds = 9; // passive: nothing serves there
+        world.state.cooldown_ended = acknowledged.map(ago);
+        let (evidence, routes) = (world.evidence.clone().unwrap(), world.routes.clone());
+        let limits = (secs(60), 3);
+        world
+            .state
+            .open_evidence_triggers(&evidence, &routes, limits, now());
+        let open = world.state.triggers.len();
+        assert_eq!(open, expected, "{rounds} rounds, {acknowledged:?}");
+    }
 }

@@ -20,7 +20,7 @@ pub mod region;
 pub(crate) mod sns;
 
 pub use kind::{AlarmKind, is_replication_metric};
-pub use policy::{Admission, OWN_ALARMS, PolicyError, TriggerPolicy};
+pub use policy::{Admission, OWN_ALARMS, PolicyError, TriggerPolicy, self_test_alarm};
 pub use region::{RegionUnknown, WhyUnknown, regions_of, regions_of_dimensions};
 
 /// One change of one alarm's state.

@@ -6,10 +6,19 @@ use wildmatch::WildMatch;
 
 use super::AlarmTransition;
 use crate::excerpt::Excerpt;
-use crate::names::{Members, Region};
+use crate::names::{Members, MrapArn, Region};
 
 /// The alarms that the stack makes for itself: they trigger unless `TRIGGER_ALARMS` says otherwise.
 pub const OWN_ALARMS: &str = "mrap-sentinel-*";
+
+/// The name of the alarm with which the stack tries daily whether its alarms arrive. It says
+/// nothing of any Region and never triggers.
+#[must_use]
+pub fn self_test_alarm(mrap: &MrapArn) -> String {
+    let alias = mrap.alias();
+    let stem = alias.split('.').next().unwrap_or(alias);
+    format!("mrap-sentinel-{stem}-self-test")
+}
 
 /// `CloudWatch`'s limit for an alarm's name, hence for a glob that could match one.
 const MAX_GLOB: usize = 255;

@@ -4,8 +4,8 @@
 use jiff::SignedDuration;
 use serde::Deserialize;
 
-use super::SettingsError;
-use crate::names::{BucketName, Members, MrapArn, NameError, TopicArn};
+use super::{DAY, SettingsError, Thresholds};
+use crate::names::{BucketName, Members, MrapArn, NameError, Region, TopicArn};
 
 /// Looks variables up and remembers their names for errors.
 pub(super) struct Reader<F>(pub(super) F);
@@ -61,6 +61,82 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         .map(|part| part.trim().parse())
         .collect::<Result<Vec<TopicArn>, NameError>>()
         .map_err(|error| invalid("TOPIC_ARNS", error.to_string()))
+    }
+
+    /// `CANARY_PREFIX`.
+    pub(super) fn canary_prefix(&self) -> Result<String, SettingsError> {
+        let prefix = self
+            .optional("CANARY_PREFIX")
+            .unwrap_or_else(|| ".mrap-sentinel".to_owned());
+        if prefix.starts_with('/') || prefix.ends_with('/') || prefix.len() > 512 {
+            return Err(invalid(
+                "CANARY_PREFIX",
+                format!(
+                    "{prefix:?} must be at most 512 bytes and neither begin nor end with a slash"
+                ),
+            ));
+        }
+        Ok(prefix)
+    }
+
+    /// A Region that need not be given.
+    pub(super) fn region(&self, name: &'static str) -> Result<Option<Region>, SettingsError> {
+        self.optional(name)
+            .map(|text| text.parse())
+            .transpose()
+            .map_err(|error: NameError| invalid(name, error.to_string()))
+    }
+
+    /// `EVIDENCE_MAX_AGE_SECONDS`.
+    pub(super) fn evidence_max_age(&self) -> Result<SignedDuration, SettingsError> {
+        let default = Thresholds::default().evidence_max_age;
+        self.seconds("EVIDENCE_MAX_AGE_SECONDS", default, 10, 3600)
+    }
+
+    /// `DETECTION_ROUNDS`.
+    pub(super) fn detection_rounds(&self) -> Result<u32, SettingsError> {
+        let default = Thresholds::default().detection_rounds;
+        self.count("DETECTION_ROUNDS", default, 1, 60, "rounds")
+    }
+
+    /// `PROBE_INTERVAL_SECONDS`.
+    pub(super) fn probe_interval(&self) -> Result<SignedDuration, SettingsError> {
+        let default = Thresholds::default().probe_interval;
+        self.seconds("PROBE_INTERVAL_SECONDS", default, 1, 60)
+    }
+
+    /// `PROBE_TIMEOUT_MILLIS`.
+    pub(super) fn probe_timeout(&self) -> Result<SignedDuration, SettingsError> {
+        let default = Thresholds::default().probe_timeout;
+        self.millis("PROBE_TIMEOUT_MILLIS", default, 100, 20_000)
+    }
+
+    /// `MAX_LAG_SECONDS`.
+    pub(super) fn max_lag(&self) -> Result<SignedDuration, SettingsError> {
+        let default = Thresholds::default().max_lag;
+        self.seconds("MAX_LAG_SECONDS", default, 1, 7 * DAY)
+    }
+
+    /// `CONTROL_TIMEOUT_MILLIS` and `HEDGE_DELAY_MILLIS`.
+    pub(super) fn control_patience(
+        &self,
+    ) -> Result<(SignedDuration, SignedDuration), SettingsError> {
+        let default = Thresholds::default();
+        let timeout = self.millis(
+            "CONTROL_TIMEOUT_MILLIS",
+            default.control_timeout,
+            100,
+            10_000,
+        )?;
+        let hedge = self.millis("HEDGE_DELAY_MILLIS", default.hedge_delay, 10, 10_000)?;
+        if hedge > timeout {
+            return Err(invalid(
+                "HEDGE_DELAY_MILLIS",
+                "must not be longer than CONTROL_TIMEOUT_MILLIS, or no try is ever hedged"
+                    .to_owned(),
+            ));
+        }
+        Ok((timeout, hedge))
     }
 
     /// One of a few words, the variants' kebab-case names.

@@ -157,8 +157,14 @@ impl World {
                     since: ago(7200),
                     last_write: Some(ago(5)),
                     seen: seen.clone(),
+                    latency_millis: None,
+                    bad_rounds: 0,
                 })
                 .collect(),
+            run: None,
+            pairs: Vec::new(),
+            serving: None,
+            self_test_at: None,
         };
         let nothing_pending = |source: &Region, target: &Region| {
             let metrics = Pending {

@@ -40,10 +40,16 @@ impl Context<'_> {
         }
     }
 
-    fn vantage(&self) -> &'static str {
-        match self.evidence().map(|evidence| evidence.vantage_points) {
-            Some(2..) => "two vantage points",
-            _ => "single vantage point",
+    fn vantage(&self) -> String {
+        let points = self.evidence().map(|evidence| evidence.vantage_points);
+        match (points, &self.settings.witness) {
+            (Some(2..), _) => "two vantage points".to_owned(),
+            (_, None) => "single vantage point".to_owned(),
+            (_, Some(witness)) => {
+                format!(
+                    "single vantage point, because one of two is silent or sick (the witness is in {witness})"
+                )
+            }
         }
     }
 

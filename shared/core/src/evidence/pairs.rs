@@ -1,0 +1,295 @@
+//! Replication of every ordered pair of members, told by the canaries.
+//!
+//! A member's canary is one key that every round overwrites, so a destination shows the newest one
+//! that arrived. Whether that is the one of the latest round says how far behind it is: canaries
+//! written after it have not arrived, and the oldest of them is the lag's lower bound.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{Evidence, Round, Verdict};
+use crate::names::Region;
+
+/// How long replication takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "state",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
+pub enum Lag {
+    /// The newest canary that can be told apart arrived within this time; an upper bound.
+    Arrived {
+        /// From its writing to the round that saw it.
+        within_seconds: u64,
+    },
+    /// A canary has not arrived; a lower bound.
+    Waiting {
+        /// The age of the oldest one known not to have arrived.
+        older_than_seconds: u64,
+    },
+    /// Nobody can tell.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for Lag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Arrived { within_seconds } => write!(f, "within {within_seconds} s"),
+            Self::Waiting { older_than_seconds } => write!(f, "older than {older_than_seconds} s"),
+            Self::Unknown { reason } => write!(f, "unknown ({reason})"),
+        }
+    }
+}
+
+/// `CloudWatch`'s own replication metrics of a pair, all rules together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PairMetrics {
+    /// Operations that wait, by the destination's Region.
+    pub pending_operations: Option<u64>,
+    /// Bytes that wait, by the destination's Region.
+    pub pending_bytes: Option<u64>,
+    /// The longest replication of the latest minute in seconds, by the destination's Region.
+    pub latency_seconds: Option<u64>,
+    /// Operations that failed in the last quarter of an hour, by the source's Region.
+    pub failed_operations: Option<u64>,
+    /// The oldest minute that any of them speaks of.
+    pub at: Option<Timestamp>,
+}
+
+/// Replication from one member to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PairEvidence {
+    /// Where it is written.
+    pub source: Region,
+    /// Where it should arrive.
+    pub destination: Region,
+    /// How much of the source's last writes may be missing, see [`Evidence::exposure`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure_seconds: Option<u64>,
+    /// How long replication takes.
+    pub lag: Lag,
+    /// When the oldest canary known not to have arrived was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<Timestamp>,
+    /// See [`PairMetrics::pending_operations`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_operations: Option<u64>,
+    /// See [`PairMetrics::pending_bytes`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_bytes: Option<u64>,
+    /// See [`PairMetrics::latency_seconds`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_seconds: Option<u64>,
+    /// See [`PairMetrics::failed_operations`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_operations: Option<u64>,
+    /// See [`PairMetrics::at`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_at: Option<Timestamp>,
+}
+
+impl Evidence {
+    /// What is known of replication from one member to another.
+    #[must_use]
+    pub fn pair(&self, source: &Region, destination: &Region) -> Option<&PairEvidence> {
+        self.pairs
+            .iter()
+            .find(|pair| &pair.source == source && &pair.destination == destination)
+    }
+
+    /// Puts in what `CloudWatch` told of a pair; nothing of it is kept from before.
+    pub fn measured(&mut self, source: &Region, destination: &Region, metrics: &PairMetrics) {
+        let mut pairs = self.pairs.iter_mut();
+        if let Some(pair) =
+            pairs.find(|pair| &pair.source == source && &pair.destination == destination)
+        {
+            pair.pending_operations = metrics.pending_operations;
+            pair.pending_bytes = metrics.pending_bytes;
+            pair.latency_seconds = metrics.latency_seconds;
+            pair.failed_operations = metrics.failed_operations;
+            pair.metrics_at = metrics.at;
+        }
+    }
+}
+
+/// Whole seconds, never negative.
+fn seconds(duration: SignedDuration) -> u64 {
+    u64::try_from(duration.as_secs()).unwrap_or(0)
+}
+
+/// Puts the pairs into evidence that was just made of this round.
+pub(super) fn tell(
+    evidence: &mut Evidence,
+    previous: Option<&Evidence>,
+    round: &Round,
+    max_lag: SignedDuration,
+) {
+    let regions: Vec<Region> = evidence
+        .members
+        .iter()
+        .map(|member| member.region.clone())
+        .collect();
+    let mut pairs = Vec::new();
+    for source in &regions {
+        for destination in regions.iter().filter(|region| *region != source) {
+            let look = Look {
+                source,
+                destination,
+                previous,
+                round,
+                limit: max_lag.saturating_mul(2),
+            };
+            let (lag, waiting_since) = look.lag(evidence);
+            if let Told::OutOfScope(_) = lag
+                && let Some(member) = evidence
+                    .members
+                    .iter_mut()
+                    .find(|member| &member.region == destination)
+            {
+                // The copy that is there is of a time when a rule covered it. Kept, it would make an
+                // exposure that grows without an end.
+                member.seen.remove(source);
+            }
+            let before = previous.and_then(|previous| previous.pair(source, destination));
+            pairs.push(PairEvidence {
+                source: source.clone(),
+                destination: destination.clone(),
+                exposure_seconds: evidence.exposure(source, destination).map(seconds),
+                lag: lag.into(),
+                waiting_since,
+                pending_operations: before.and_then(|before| before.pending_operations),
+                pending_bytes: before.and_then(|before| before.pending_bytes),
+                latency_seconds: before.and_then(|before| before.latency_seconds),
+                failed_operations: before.and_then(|before| before.failed_operations),
+                metrics_at: before.and_then(|before| before.metrics_at),
+            });
+        }
+    }
+    evidence.pairs = pairs;
+}
+
+/// A lag, and whether it is unknown because no rule covers the canaries.
+enum Told {
+    Lag(Lag),
+    OutOfScope(String),
+}
+
+impl From<Told> for Lag {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Lag(lag) => lag,
+            Told::OutOfScope(reason) => Self::Unknown { reason },
+        }
+    }
+}
+
+/// One pair in one round.
+struct Look<'a> {
+    source: &'a Region,
+    destination: &'a Region,
+    previous: Option<&'a Evidence>,
+    round: &'a Round,
+    /// When a canary that did not arrive was waited for long enough.
+    limit: SignedDuration,
+}
+
+impl Look<'_> {
+    /// The lag, and since when the oldest canary that did not arrive waits.
+    fn lag(&self, evidence: &Evidence) -> (Told, Option<Timestamp>) {
+        let written = |evidence: &Evidence| evidence.member(self.source)?.last_write;
+        let arrived = |evidence: &Evidence| {
+            let there = evidence.member(self.destination)?;
+            there.seen.get(self.source).copied()
+        };
+        let before = self
+            .previous
+            .and_then(|previous| previous.pair(self.source, self.destination));
+        let newest = arrived(evidence);
+        let known = [
+            before.and_then(|before| before.waiting_since),
+            self.previous.and_then(written),
+            written(evidence),
+        ];
+        let waiting_since = known
+            .into_iter()
+            .flatten()
+            .filter(|at| newest.is_none_or(|newest| *at > newest))
+            .min();
+        let age = waiting_since.map(|at| self.round.at.duration_since(at));
+        if age.is_some_and(|age| age >= self.limit) && self.is_out_of_scope(evidence) {
+            let reason = format!(
+                "the canaries of {} have no replication status: no rule covers them",
+                self.source
+            );
+            return (Told::OutOfScope(reason), waiting_since);
+        }
+        let lag = self.lag_of(
+            evidence,
+            newest,
+            age,
+            self.previous.and_then(arrived),
+            before,
+        );
+        (Told::Lag(lag), waiting_since)
+    }
+
+    fn lag_of(
+        &self,
+        evidence: &Evidence,
+        newest: Option<Timestamp>,
+        age: Option<SignedDuration>,
+        newest_before: Option<Timestamp>,
+        before: Option<&PairEvidence>,
+    ) -> Lag {
+        let unknown = |reason: String| Lag::Unknown { reason };
+        let verdict = evidence.verdict(self.destination);
+        if verdict != Verdict::Good {
+            let (region, verdict) = (self.destination, verdict.as_str());
+            return unknown(format!(
+                "{region} is {verdict}, so what arrived there cannot be seen"
+            ));
+        }
+        let waiting = age.filter(|age| age.is_positive()).map(seconds);
+        match (newest, waiting) {
+            (None, Some(older_than_seconds)) => Lag::Waiting { older_than_seconds },
+            (None, None) => unknown(format!(
+                "no canary of {} was written before this round",
+                self.source
+            )),
+            // Nothing newer arrived since the last round, and something newer was written.
+            (Some(newest), Some(older_than_seconds)) if newest_before == Some(newest) => {
+                Lag::Waiting { older_than_seconds }
+            }
+            (Some(newest), _) => {
+                let within_seconds = seconds(self.round.at.duration_since(newest));
+                let kept = before.map(|before| &before.lag);
+                match kept {
+                    // The source writes no more: what was true of its last canary stays true.
+                    Some(Lag::Arrived { within_seconds }) if newest_before == Some(newest) => {
+                        Lag::Arrived {
+                            within_seconds: *within_seconds,
+                        }
+                    }
+                    _ => Lag::Arrived { within_seconds },
+                }
+            }
+        }
+    }
+
+    /// Whether S3 has said for long that it copies nothing of the source's canaries.
+    fn is_out_of_scope(&self, evidence: &Evidence) -> bool {
+        let mut rounds = self.round.members.iter();
+        let now = rounds.find(|member| &member.region == self.source);
+        let uncovered = now.is_some_and(|member| member.replicates == Some(false));
+        uncovered
+            && evidence.member(self.source).is_some_and(|member| {
+                member.verdict == Verdict::Good
+                    && self.round.at.duration_since(member.since) >= self.limit
+            })
+    }
+}

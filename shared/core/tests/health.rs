@@ -1,0 +1,476 @@
+//! What the health check makes of its rounds: bad rounds in a row, pairs, two vantage points.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::pedantic,
+    reason = "a broken assumption must fail the test"
+)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::*;
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use sentinel_core::evidence::{
+    Evidence, Lag, MemberRound, Observer, PairMetrics, ProbeOutcome, Round, RoundRules, Run,
+    ServingEvidence, Verdict,
+};
+
+const MAX_LAG: i64 = 900;
+
+fn rules() -> RoundRules {
+    RoundRules {
+        gap: secs(90),
+        max_lag: secs(MAX_LAG),
+    }
+}
+
+fn run(name: &str, started: i64) -> Run {
+    Run {
+        id: name.to_owned(),
+        started_at: at(started),
+    }
+}
+
+/// So many seconds after the start of a test's story.
+fn at(second: i64) -> Timestamp {
+    now() + secs(second)
+}
+
+fn member(name: &str, ok: bool, seen: &[(&str, i64)]) -> MemberRound {
+    let outcome = if ok {
+        ProbeOutcome::Success
+    } else {
+        ProbeOutcome::Deadline
+    };
+    MemberRound {
+        region: region(name),
+        write: outcome.clone(),
+        read: outcome,
+        seen: seen
+            .iter()
+            .map(|(origin, second)| (region(origin), at(*second)))
+            .collect(),
+        latency_millis: 31,
+        replicates: Some(true),
+    }
+}
+
+/// A history of rounds: the evidence after each.
+#[derive(Default)]
+struct Story {
+    evidence: Option<Evidence>,
+}
+
+impl Story {
+    /// A round in which both members answer unless `down`, and B shows this canary of A.
+    fn round(&mut self, second: i64, down: &[&str], arrived: Option<i64>) -> &Evidence {
+        let seen: Vec<(&str, i64)> = arrived.map(|second| (A, second)).into_iter().collect();
+        let up = |name| !down.contains(&name);
+        let members = vec![member(A, up(A), &[]), member(B, up(B), &seen)];
+        self.play(second, ProbeOutcome::Success, members)
+    }
+
+    fn play(
+        &mut self,
+        second: i64,
+        observer: ProbeOutcome,
+        members: Vec<MemberRound>,
+    ) -> &Evidence {
+        let round = Round {
+            at: at(second),
+            observer,
+            members,
+        };
+        let next = Evidence::observed(self.evidence.as_ref(), &round, rules(), run("r", 0));
+        self.evidence.insert(next)
+    }
+}
+
+fn lag(evidence: &Evidence) -> &Lag {
+    &evidence.pair(&region(A), &region(B)).unwrap().lag
+}
+
+fn arrived(within_seconds: u64) -> Lag {
+    Lag::Arrived { within_seconds }
+}
+
+fn waiting(older_than_seconds: u64) -> Lag {
+    Lag::Waiting { older_than_seconds }
+}
+
+#[test]
+fn bad_rounds_are_counted_while_they_follow_one_another() {
+    let mut story = Story::default();
+    let rounds = |evidence: &Evidence| evidence.member(&region(A)).unwrap().bad_rounds;
+    for (second, down, expected) in [
+        (0, &[A][..], 1),
+        (10, &[A], 2),
+        (20, &[A], 3),
+        (30, &[], 0),
+        (40, &[A], 1),
+        // A silence of more than 90 s: nobody knows what happened in it.
+        (131, &[A], 1),
+        (141, &[A], 2),
+    ] {
+        assert_eq!(
+            rounds(story.round(second, down, None)),
+            expected,
+            "{second}"
+        );
+    }
+    // Everybody at once: the observer is sick, and what it saw does not count.
+    let sick = story.round(151, &[A, B], None);
+    assert_eq!((rounds(sick), sick.observer == Observer::Well), (0, false));
+    assert_eq!(rounds(story.round(161, &[A], None)), 1);
+}
+
+#[test]
+fn the_failover_s_own_rounds_count_nothing_and_tell_no_pairs() {
+    let round = Round {
+        at: at(10),
+        observer: ProbeOutcome::Success,
+        members: vec![member(A, false, &[]), member(B, true, &[])],
+    };
+    let mut story = Story::default();
+    story.round(0, &[A], None);
+    let own = Evidence::after(story.evidence.as_ref(), &round, secs(90));
+    assert_eq!(own.member(&region(A)).unwrap().bad_rounds, 0);
+    assert_eq!((own.run.clone(), own.pairs.len()), (None, 0));
+    let written = serde_json::to_value(&own).unwrap();
+    for absent in ["run", "pairs", "serving", "selfTestAt"] {
+        assert!(written.get(absent).is_none(), "{absent}");
+    }
+}
+
+#[test]
+fn lag_is_an_upper_bound_once_it_arrived_and_a_lower_one_before() {
+    let mut story = Story::default();
+    // (second of the round, canary of A at B, expected)
+    for (second, newest, expected) in [
+        // Written in this very round: nothing can be said.
+        (0, None, None),
+        (10, Some(0), Some(arrived(10))),
+        (20, Some(10), Some(arrived(10))),
+        (30, Some(10), Some(waiting(10))),
+        (40, Some(10), Some(waiting(20))),
+        // The one of second 20 came, at most 30 s after it was written.
+        (50, Some(20), Some(arrived(30))),
+        (60, Some(20), Some(waiting(20))),
+        (70, Some(60), Some(arrived(10))),
+    ] {
+        let evidence = story.round(second, &[], newest);
+        match expected {
+            Some(expected) => assert_eq!(lag(evidence), &expected, "{second}"),
+            None => assert!(matches!(lag(evidence), Lag::Unknown { .. }), "{second}"),
+        }
+    }
+}
+
+#[test]
+fn nothing_is_late_because_its_source_is_down() {
+    let mut story = Story::default();
+    story.round(0, &[], None);
+    story.round(10, &[], Some(0));
+    // The last canary arrived; then A writes no more.
+    for second in [20, 30, 400] {
+        let evidence = story.round(second, &[A], Some(10));
+        assert_eq!(lag(evidence), &arrived(10), "{second}");
+        let pair = evidence.pair(&region(A), &region(B)).unwrap();
+        assert_eq!(pair.exposure_seconds, Some(0));
+    }
+    // Where the destination cannot be looked at nothing is claimed.
+    let evidence = story.round(410, &[B], None);
+    assert!(matches!(lag(evidence), Lag::Unknown { .. }));
+}
+
+#[test]
+fn canaries_that_no_rule_covers_are_unknown_not_endless() {
+    // (has a replication status, there is an old copy, what is said in the end)
+    for (status, copy, unknown) in [
+        (Some(false), false, true),
+        (Some(false), true, true),
+        (Some(true), false, false),
+        (None, false, false),
+    ] {
+        let mut story = Story::default();
+        for second in (0..=3600).step_by(60) {
+            let seen: &[(&str, i64)] = if copy { &[(A, 0)] } else { &[] };
+            let mut source = member(A, true, &[]);
+            source.replicates = status;
+            let members = vec![source, member(B, true, seen)];
+            let evidence = story.play(second, ProbeOutcome::Success, members);
+            let said_unknown = second > 0 && matches!(lag(evidence), Lag::Unknown { .. });
+            // Not before twice the largest acceptable lag: a slow rule looks the same until then.
+            // The canary of second 0 arrived where there is a copy: the next one is waited for.
+            let early = second < 2 * MAX_LAG + if copy { 60 } else { 0 };
+            if second > 60 {
+                assert_eq!(
+                    said_unknown,
+                    unknown && !early,
+                    "{status:?} {copy} {second}"
+                );
+            }
+        }
+        let last = story.evidence.unwrap();
+        let exposure = last.exposure(&region(A), &region(B));
+        assert_eq!(exposure, None, "{status:?}: an old copy bounds nothing");
+    }
+}
+
+#[test]
+fn metrics_of_a_pair_stay_until_they_are_looked_at_again() {
+    let mut story = Story::default();
+    story.round(0, &[], None);
+    let metrics = PairMetrics {
+        pending_operations: Some(7),
+        pending_bytes: Some(4096),
+        latency_seconds: Some(3),
+        failed_operations: Some(1),
+        at: Some(at(-60)),
+    };
+    story
+        .evidence
+        .as_mut()
+        .unwrap()
+        .measured(&region(A), &region(B), &metrics);
+    let next = story.round(10, &[], Some(0)).clone();
+    let pair = next.pair(&region(A), &region(B)).unwrap();
+    assert_eq!(pair.pending_operations, Some(7));
+    assert_eq!(pair.metrics_at, Some(at(-60)));
+    let back = next.pair(&region(B), &region(A)).unwrap();
+    assert_eq!(back.pending_operations, None);
+}
+
+#[test]
+fn the_document_reads_back_as_it_was_written() {
+    let mut story = Story::default();
+    story.round(0, &[], None);
+    story.round(10, &[A], Some(0));
+    let mut evidence = story.evidence.unwrap();
+    let home = BTreeSet::from([region(A)]);
+    let serving = ServingEvidence::compared(home.clone(), "us-east-1 served", None, at(10));
+    evidence.serving = Some(serving);
+    evidence.self_test_at = Some(at(0));
+    let written = serde_json::to_value(&evidence).unwrap();
+    assert_eq!(written["schema"], 1);
+    assert_eq!(written["serving"]["agrees"], serde_json::Value::Null);
+    assert_eq!(written["members"][0]["badRounds"], 1);
+    assert_eq!(written["pairs"][0]["lag"]["state"], "arrived");
+    assert_eq!(written["pairs"][0]["lag"]["withinSeconds"], 10);
+    let read: Evidence = serde_json::from_value(written).unwrap();
+    assert_eq!(read, evidence);
+}
+
+#[test]
+fn serving_agrees_if_all_that_served_should() {
+    let set = |names: &[&str]| -> BTreeSet<_> { names.iter().map(|name| region(name)).collect() };
+    for (served, active, agrees) in [
+        (&[A][..], Some(&[A][..]), Some(true)),
+        (&[A], Some(&[A, B]), Some(true)),
+        (&[B], Some(&[A]), Some(false)),
+        (&[A, B], Some(&[A]), Some(false)),
+        (&[], Some(&[A]), None),
+        (&[A], None, None),
+    ] {
+        let active = active.map(set);
+        let said = ServingEvidence::compared(set(served), "seen", active.as_ref(), at(0));
+        assert_eq!(said.agrees, agrees, "{served:?} {active:?}");
+    }
+}
+
+#[test]
+fn the_newer_run_is_the_one_that_began_later() {
+    let (old, new) = (run("b", 0), run("a", 60));
+    assert!(new.is_newer_than(&old) && !old.is_newer_than(&new));
+    let same = run("a", 0);
+    assert!(old.is_newer_than(&same) && !same.is_newer_than(&old));
+    assert!(!old.is_newer_than(&old));
+}
+
+/// Evidence of one vantage point, so many seconds old.
+fn view(age: i64, well: bool, verdicts: [Verdict; 2], bad_rounds: u32) -> Evidence {
+    let mut world = World::quiet(&[100, 0]);
+    let mut evidence = world.evidence.take().unwrap();
+    evidence.observed_at = ago(age);
+    if !well {
+        evidence.observer = Observer::Sick {
+            reason: "no network".to_owned(),
+        };
+    }
+    for (member, verdict) in evidence.members.iter_mut().zip(verdicts) {
+        member.verdict = verdict;
+        member.bad_rounds = if verdict == Verdict::Bad {
+            bad_rounds
+        } else {
+            0
+        };
+    }
+    evidence
+}
+
+#[test]
+fn two_vantage_points_must_agree() {
+    use Verdict::{Bad, Good, Misconfigured, Throttled, Unknown};
+    for (control, witness, expected) in [
+        (Good, Good, Good),
+        (Bad, Bad, Bad),
+        (Bad, Good, Unknown),
+        (Good, Bad, Unknown),
+        (Bad, Throttled, Unknown),
+        (Throttled, Good, Throttled),
+        (Good, Misconfigured, Misconfigured),
+        (Throttled, Misconfigured, Misconfigured),
+        (Unknown, Good, Unknown),
+        (Unknown, Bad, Unknown),
+    ] {
+        let (one, two) = (
+            view(5, true, [control, Good], 4),
+            view(12, true, [witness, Good], 3),
+        );
+        let agreed = Evidence::agreed(Some(&one), Some(&two), now(), secs(90)).unwrap();
+        let verdict = agreed.verdict(&region(A));
+        assert_eq!(verdict, expected, "{control:?} and {witness:?}");
+        assert_eq!(agreed.vantage_points, 2);
+        assert_eq!(agreed.observed_at, ago(12), "as old as the older one");
+        let rounds = agreed.member(&region(A)).unwrap().bad_rounds;
+        assert_eq!(rounds, if expected == Bad { 3 } else { 0 });
+    }
+}
+
+#[test]
+fn who_cannot_speak_leaves_it_to_the_other() {
+    let bad = [Verdict::Bad, Verdict::Good];
+    let good = [Verdict::Good, Verdict::Good];
+    let well = |age, verdicts| view(age, true, verdicts, 3);
+    let sick = |age| view(age, false, good, 0);
+    for (what, control, witness, verdict, age) in [
+        (
+            "a witness that never spoke",
+            Some(well(5, bad)),
+            None,
+            Verdict::Bad,
+            5,
+        ),
+        (
+            "a stale witness",
+            Some(well(5, bad)),
+            Some(well(91, good)),
+            Verdict::Bad,
+            5,
+        ),
+        (
+            "a sick witness",
+            Some(well(5, bad)),
+            Some(sick(5)),
+            Verdict::Bad,
+            5,
+        ),
+        (
+            "a sick control Region",
+            Some(sick(5)),
+            Some(well(9, bad)),
+            Verdict::Bad,
+            9,
+        ),
+        (
+            "a control Region that is gone",
+            None,
+            Some(well(9, bad)),
+            Verdict::Bad,
+            9,
+        ),
+        (
+            "nobody",
+            Some(sick(5)),
+            Some(well(200, bad)),
+            Verdict::ObserverSick,
+            5,
+        ),
+    ] {
+        let agreed = Evidence::agreed(control.as_ref(), witness.as_ref(), now(), secs(90)).unwrap();
+        assert_eq!(agreed.verdict(&region(A)), verdict, "{what}");
+        assert_eq!(agreed.vantage_points, 1, "{what}");
+        assert_eq!(agreed.observed_at, ago(age), "{what}");
+    }
+    assert_eq!(Evidence::agreed(None, None, now(), secs(90)), None);
+}
+
+fn any_verdict() -> impl Strategy<Value = Verdict> {
+    prop::sample::select(vec![
+        Verdict::Good,
+        Verdict::Bad,
+        Verdict::Throttled,
+        Verdict::Misconfigured,
+        Verdict::Unknown,
+    ])
+}
+
+proptest! {
+    /// A second vantage point may only take back what the first one says: nothing becomes bad or
+    /// good, and no round counts, that not both saw.
+    #[test]
+    fn agreement_is_never_more_than_either_says(
+        control in (0_i64..200, any::<bool>(), any_verdict(), 0_u32..9),
+        witness in (0_i64..200, any::<bool>(), any_verdict(), 0_u32..9),
+    ) {
+        let make = |(age, well, verdict, rounds)| view(age, well, [verdict, Verdict::Good], rounds);
+        let (one, two) = (make(control), make(witness));
+        let agreed = Evidence::agreed(Some(&one), Some(&two), now(), secs(90)).unwrap();
+        let verdict = agreed.verdict(&region(A));
+        let sayers: Vec<&Evidence> = [&one, &two]
+            .into_iter()
+            .filter(|view| view.observer == Observer::Well && now().duration_since(view.observed_at) <= secs(90))
+            .collect();
+        if matches!(verdict, Verdict::Good | Verdict::Bad) {
+            prop_assert!(sayers.iter().all(|view| view.verdict(&region(A)) == verdict));
+        }
+        if !sayers.is_empty() {
+            prop_assert_eq!(usize::from(agreed.vantage_points), sayers.len());
+            let rounds = agreed.member(&region(A)).unwrap().bad_rounds;
+            prop_assert!(sayers.iter().all(|view| view.member(&region(A)).unwrap().bad_rounds >= rounds));
+        }
+        // Two functions that read the two documents in either order come to the same verdict.
+        let swapped = Evidence::agreed(Some(&two), Some(&one), now(), secs(90)).unwrap();
+        if sayers.len() == 2 {
+            prop_assert_eq!(swapped.verdict(&region(A)), verdict);
+        }
+    }
+
+    /// Whatever the real delay of replication, `arrived` is never less and `waiting` never more
+    /// than what a canary really took.
+    #[test]
+    fn lag_bounds_the_delay(delay in 1_i64..120, rounds in 3_i64..40) {
+        let mut story = Story::default();
+        for number in 0..rounds {
+            let second = number * 10;
+            let newest = (0..=number).map(|n| n * 10).filter(|written| written + delay <= second).max();
+            let evidence = story.round(second, &[], newest);
+            match lag(evidence) {
+                Lag::Arrived { within_seconds } => {
+                    prop_assert!(i64::try_from(*within_seconds).unwrap() >= delay);
+                    prop_assert!(i64::try_from(*within_seconds).unwrap() <= delay + 10);
+                }
+                Lag::Waiting { older_than_seconds } => {
+                    prop_assert!(i64::try_from(*older_than_seconds).unwrap() < delay);
+                }
+                Lag::Unknown { .. } => prop_assert!(newest.is_none()),
+            }
+        }
+    }
+}
+
+#[test]
+fn exposure_and_pairs_speak_of_the_same() {
+    let mut story = Story::default();
+    story.round(0, &[], None);
+    let evidence = story.round(10, &[], Some(0));
+    let exposure = evidence.exposure(&region(A), &region(B)).unwrap();
+    assert_eq!(exposure, SignedDuration::from_secs(10));
+    let seen: BTreeMap<_, _> = evidence.member(&region(B)).unwrap().seen.clone();
+    assert_eq!(seen[&region(A)], at(0));
+}
