@@ -67,7 +67,7 @@ impl PendingMetrics {
     ) -> Result<Option<Pending>, PendingError> {
         let client = self.edge.cloudwatch(&target.region, Purpose::Alarms);
         let work = async {
-            let rules = rules(&client, source, target).await?;
+            let rules = rules(&client, OPERATIONS, source, target).await?;
             if rules.is_empty() {
                 return Ok(None);
             }
@@ -83,15 +83,16 @@ impl PendingMetrics {
 }
 
 const NAMESPACE: &str = "AWS/S3";
-const OPERATIONS: &str = "OperationsPendingReplication";
-const BYTES: &str = "BytesPendingReplication";
+pub(crate) const OPERATIONS: &str = "OperationsPendingReplication";
+pub(crate) const BYTES: &str = "BytesPendingReplication";
 
 /// How far back a value still speaks of `at`.
-const LOOK_BACK: SignedDuration = SignedDuration::from_mins(15);
+pub(crate) const LOOK_BACK: SignedDuration = SignedDuration::from_mins(15);
 
-/// The rules from source to target for which there are metrics.
-async fn rules(
+/// The rules from source to target for which there are data of this metric.
+pub(crate) async fn rules(
     client: &Client,
+    metric: &str,
     source: &Member,
     target: &Member,
 ) -> Result<BTreeSet<String>, Failure> {
@@ -102,7 +103,7 @@ async fn rules(
         let page = client
             .list_metrics()
             .namespace(NAMESPACE)
-            .metric_name(OPERATIONS)
+            .metric_name(metric)
             .dimensions(is("SourceBucket", source.bucket.as_str()))
             .dimensions(is("DestinationBucket", target.bucket.as_str()))
             .set_next_token(token)
@@ -139,8 +140,20 @@ async fn latest(
         .scan_by(ScanBy::TimestampDescending);
     for (index, rule) in rules.iter().enumerate() {
         request = request
-            .metric_data_queries(query(format!("o{index}"), OPERATIONS, source, target, rule))
-            .metric_data_queries(query(format!("b{index}"), BYTES, source, target, rule));
+            .metric_data_queries(query(
+                format!("o{index}"),
+                (OPERATIONS, "Maximum"),
+                source,
+                target,
+                rule,
+            ))
+            .metric_data_queries(query(
+                format!("b{index}"),
+                (BYTES, "Maximum"),
+                source,
+                target,
+                rule,
+            ));
     }
     let answer = request.send().await.map_err(|error| failure_of(&error))?;
     let newest = |id: String| {
@@ -173,7 +186,14 @@ async fn latest(
     Ok(pending)
 }
 
-fn query(id: String, name: &str, source: &Member, target: &Member, rule: &str) -> MetricDataQuery {
+/// One metric of one rule by the minute: its name and its statistic.
+pub(crate) fn query(
+    id: String,
+    (name, statistic): (&str, &str),
+    source: &Member,
+    target: &Member,
+    rule: &str,
+) -> MetricDataQuery {
     let is = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
     let metric = Metric::builder()
         .namespace(NAMESPACE)
@@ -185,13 +205,13 @@ fn query(id: String, name: &str, source: &Member, target: &Member, rule: &str) -
     let stat = MetricStat::builder()
         .metric(metric)
         .period(60)
-        .stat("Maximum")
+        .stat(statistic)
         .build();
     MetricDataQuery::builder().id(id).metric_stat(stat).build()
 }
 
 /// The newest value of a series that is sorted by time, newest first.
-fn newest_value(result: &MetricDataResult) -> Option<(Timestamp, u64)> {
+pub(crate) fn newest_value(result: &MetricDataResult) -> Option<(Timestamp, u64)> {
     let at = result.timestamps().first()?;
     let value = *result.values().first()?;
     #[expect(

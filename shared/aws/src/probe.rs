@@ -82,8 +82,16 @@ struct Look<'a> {
     until: Timestamp,
 }
 
-/// How reading a canary went, and when it was written at its origin.
-type Sighting = (ProbeOutcome, Option<Timestamp>);
+/// How reading a canary went, and what it told.
+type Sighting = (ProbeOutcome, Option<Found>);
+
+/// A canary that was read.
+struct Found {
+    /// When it was written at its origin.
+    written_at: Option<Timestamp>,
+    /// Whether it has a replication status, as everything in the scope of a rule has.
+    replicates: bool,
+}
 
 impl Look<'_> {
     /// Writes and reads the member's own canary; meanwhile looks for everybody else's.
@@ -105,9 +113,10 @@ impl Look<'_> {
                 .filter(|region| *region != &member.region)
                 .map(|origin| self.glimpse(&client, member, origin)),
         );
-        let (((write, write_millis), ((read, own_at), read_millis)), others) =
+        let (((write, write_millis), ((read, found), read_millis)), others) =
             join(own, others).await;
         let mut seen: BTreeMap<Region, Timestamp> = others.into_iter().flatten().collect();
+        let own_at = found.as_ref().and_then(|found| found.written_at);
         seen.extend(own_at.map(|at| (member.region.clone(), at)));
         MemberRound {
             region: member.region.clone(),
@@ -115,6 +124,7 @@ impl Look<'_> {
             read,
             seen,
             latency_millis: write_millis.max(read_millis),
+            replicates: found.map(|found| found.replicates),
         }
     }
 
@@ -149,9 +159,12 @@ impl Look<'_> {
                 Ok(answer) => answer,
                 Err(error) => return (outcome_of(&error), None),
             };
-            let at = written_at(answer.metadata());
+            let found = Found {
+                written_at: written_at(answer.metadata()),
+                replicates: answer.replication_status().is_some(),
+            };
             match answer.body.collect().await {
-                Ok(_) => (ProbeOutcome::Success, at),
+                Ok(_) => (ProbeOutcome::Success, Some(found)),
                 Err(error) => {
                     let detail = words(&error);
                     (ProbeOutcome::Connection { detail }, None)

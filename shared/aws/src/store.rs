@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sentinel_core::evidence::ProbeOutcome;
-use sentinel_core::names::BucketName;
+use sentinel_core::names::{BucketName, Region};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -102,10 +102,11 @@ pub enum StoreError {
     },
 }
 
-/// The documents in one bucket of the control Region.
+/// The documents in one bucket.
 #[derive(Debug, Clone)]
 pub struct Store {
     edge: Arc<Edge>,
+    region: Region,
     bucket: BucketName,
 }
 
@@ -113,7 +114,18 @@ impl Store {
     /// The store in this bucket, which lies in the edge's Region.
     #[must_use]
     pub fn new(edge: Arc<Edge>, bucket: BucketName) -> Self {
-        Self { edge, bucket }
+        let region = edge.region().clone();
+        Self::in_region(edge, region, bucket)
+    }
+
+    /// The store in this bucket of another Region than the edge's.
+    #[must_use]
+    pub fn in_region(edge: Arc<Edge>, region: Region, bucket: BucketName) -> Self {
+        Self {
+            edge,
+            region,
+            bucket,
+        }
     }
 
     /// Reads a document and tells a first start from a deletion.
@@ -224,14 +236,14 @@ impl Store {
         }
     }
 
-    /// Whether S3 of the control Region answers, within `limit`. An answer that the object does
+    /// Whether S3 of the store's Region answers, within `limit`. An answer that the object does
     /// not exist is a success: the service works.
     ///
     /// `limit` should be a setting: a client is kept for every value of it.
     pub async fn ping(&self, limit: Duration) -> ProbeOutcome {
         let request = self
             .edge
-            .s3(self.edge.region(), Purpose::Probe(limit))
+            .s3(&self.region, Purpose::Probe(limit))
             .get_object()
             .bucket(self.bucket.as_str())
             .key("ping");
@@ -246,7 +258,7 @@ impl Store {
     }
 
     fn client(&self) -> aws_sdk_s3::Client {
-        self.edge.s3(self.edge.region(), Purpose::Store)
+        self.edge.s3(&self.region, Purpose::Store)
     }
 
     /// The current version, or nothing. A body that breaks off is asked for once more: the SDK's

@@ -68,6 +68,8 @@ async fn a_round_writes_reads_and_looks_for_the_others() {
     );
     assert_eq!(home.seen[&home.region], world.at(0));
 
+    assert_eq!(home.replicates, Some(false), "no replication status");
+
     let put = world
         .requests()
         .into_iter()
@@ -206,4 +208,28 @@ async fn a_silent_data_plane_is_unknown_in_time() {
     assert_eq!(world.elapsed(), 2_000);
     assert!(matches!(report.serving, Serving::None { .. }));
     assert_eq!(report.per_key[0].1, "no answer in time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_the_scope_of_a_rule_has_a_replication_status() {
+    for (status, expected) in [
+        (Some("PENDING"), Some(true)),
+        (Some("FAILED"), Some(true)),
+        (None, Some(false)),
+    ] {
+        let world = World::new(move |request: &Request| match request.method.as_str() {
+            "GET" => {
+                let at = ("x-amz-meta-written-at", "2026-11-20T16:59:03.000Z");
+                let status = status.map(|status| ("x-amz-replication-status", status));
+                let headers: Vec<(&str, &str)> = [at].into_iter().chain(status).collect();
+                answer_with(200, &headers, "x")
+            }
+            _ => answer(200, ""),
+        });
+        let round = prober(&world).round("r1", world.at(10_000)).await;
+        assert_eq!(round.members[0].replicates, expected, "{status:?}");
+    }
+    let world = World::new(|_| error(500, "InternalError"));
+    let round = prober(&world).round("r1", world.at(10_000)).await;
+    assert_eq!(round.members[0].replicates, None, "not read");
 }
