@@ -167,8 +167,9 @@ impl Turn<'_> {
             Some(newer) if seen.probed && newer.observed_at > seen.evidence.observed_at => {
                 seen.evidence = newer.clone();
             }
-            _ if seen.probed => next.evidence = Some(seen.evidence.clone()),
-            _ => {}
+            Some(newer) if newer.observed_at > seen.evidence.observed_at => {}
+            // Whoever reads the document later finds what was decided on beside the decision.
+            _ => next.evidence = Some(seen.evidence.without_pairs()),
         }
         next.confirm_triggers(&seen.alarms_still_true(&next), Some(&seen.evidence), now);
         let routes = match &seen.routes {
@@ -365,7 +366,8 @@ impl Turn<'_> {
         }
         self.notices().routes_readable(next);
         next.review_accepted(Some(evidence));
-        next.open_evidence_triggers(evidence, routes, thresholds.evidence_trigger, now);
+        let limits = (thresholds.evidence_trigger, thresholds.detection_rounds);
+        next.open_evidence_triggers(evidence, routes, limits, now);
         self.notices().health(next, evidence);
         let told = next.standstill.is_some();
         if let Some(incident) = next.end_idle_incident(now)

@@ -55,6 +55,8 @@ pub async fn handle(
             Outcome::NoChange,
             format!("Received {what}: no reason to act."),
         )),
+        // What it says is not believed: the evidence in the store is looked at, as in every tick.
+        Ok(Payload::Wake(_)) => Box::pin(turn.automatic(&[])).await,
         Ok(Payload::Alarms(transitions)) => Box::pin(turn.alarms(&transitions)).await,
         Ok(Payload::Command(command)) => Box::pin(turn.command(command)).await,
     };

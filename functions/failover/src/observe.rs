@@ -16,7 +16,7 @@ use sentinel_core::triggers::AlarmNow;
 
 use crate::deps::std_duration;
 use crate::error::Error;
-use crate::record::EVIDENCE_KEY;
+use crate::record::{EVIDENCE_KEY, WITNESS_KEY};
 use crate::turn::Turn;
 
 /// How long reading the routes may take: every control endpoint twice.
@@ -145,7 +145,7 @@ impl Turn<'_> {
         }
         let until = self.within(self.round_limit());
         let round = self.deps.prober.round(self.request_id, until).await;
-        let previous = [recorded.as_ref(), state.evidence.as_ref()]
+        let previous = [state.evidence.as_ref(), recorded.as_ref()]
             .into_iter()
             .flatten()
             .max_by_key(|evidence| evidence.observed_at);
@@ -155,14 +155,28 @@ impl Turn<'_> {
         (evidence, true)
     }
 
-    /// What the health check wrote. Whatever is wrong with it only means that the members are probed.
+    /// What the health check wrote, together with what its witness wrote if there is one. Whatever
+    /// is wrong with it only means that the members are probed.
     pub(crate) async fn recorded_evidence(&self) -> Option<Evidence> {
-        match self
-            .deps
-            .store
-            .load_optional::<Evidence>(EVIDENCE_KEY)
-            .await
-        {
+        let settings = &self.deps.settings;
+        if settings.witness.is_none() {
+            return self.recorded(EVIDENCE_KEY).await;
+        }
+        let (control, witness) = join(
+            Box::pin(self.recorded(EVIDENCE_KEY)),
+            Box::pin(self.recorded(WITNESS_KEY)),
+        )
+        .await;
+        Evidence::agreed(
+            control.as_ref(),
+            witness.as_ref(),
+            self.now(),
+            settings.thresholds.evidence_max_age,
+        )
+    }
+
+    async fn recorded(&self, key: &str) -> Option<Evidence> {
+        match self.deps.store.load_optional::<Evidence>(key).await {
             Ok(found) => found
                 .map(|(evidence, _)| evidence)
                 .filter(|evidence| evidence.schema == EVIDENCE_SCHEMA),
@@ -256,7 +270,8 @@ impl Turn<'_> {
     ) -> (Result<Routes, ControlError>, Option<Evidence>) {
         let avoid = believed_bad(state, None);
         let (routes, recorded) = join(self.read_routes(&avoid), self.recorded_evidence()).await;
-        let evidence = [recorded, state.evidence.clone()]
+        // Of two that are equally new the one with the pairs.
+        let evidence = [state.evidence.clone(), recorded]
             .into_iter()
             .flatten()
             .max_by_key(|evidence| evidence.observed_at);

@@ -349,6 +349,9 @@ impl Turn<'_> {
                     }
                 })
                 .collect(),
+            serving: evidence.and_then(|evidence| evidence.serving.clone()),
+            pairs: evidence.map_or_else(Vec::new, |evidence| evidence.pairs.clone()),
+            self_test: state.self_test.clone(),
             claim: state.claim.as_ref().map(|claim| ClaimStatus {
                 request_id: claim.request_id.clone(),
                 decision: claim.plan.decision.clone(),

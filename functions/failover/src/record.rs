@@ -12,6 +12,8 @@ use crate::turn::Turn;
 pub(crate) const STATE_KEY: &str = "state.json";
 /// The key of the health check's evidence.
 pub(crate) const EVIDENCE_KEY: &str = "evidence.json";
+/// The key of the evidence of the second vantage point.
+pub(crate) const WITNESS_KEY: &str = "evidence-witness.json";
 
 /// How often a lost race is run again. Each loss means that another invocation wrote.
 const RACES: usize = 8;

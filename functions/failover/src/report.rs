@@ -7,7 +7,7 @@ use sentinel_core::alarm::AlarmTransition;
 use sentinel_core::answer::{Answer, Outcome};
 use sentinel_core::evidence::{Evidence, Verdict};
 use sentinel_core::names::Region;
-use sentinel_core::state::{PendingProof, Plan};
+use sentinel_core::state::{PendingProof, Plan, SelfTest};
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -120,6 +120,19 @@ impl Turn<'_> {
             .metric(
                 "TimeToDecide",
                 self.seconds_since(plan.asked_at),
+                Unit::Seconds,
+                Resolution::Minute,
+            )
+            .print(&self.deps.edge);
+    }
+
+    /// A self-test arrived: how long after its metric was emitted.
+    pub(crate) fn measure_self_test(&self, test: &SelfTest) {
+        let latency = u32::try_from(test.latency_seconds).unwrap_or(u32::MAX);
+        self.metrics(None)
+            .metric(
+                "SelfTestLatency",
+                f64::from(latency),
                 Unit::Seconds,
                 Resolution::Minute,
             )

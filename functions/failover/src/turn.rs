@@ -4,10 +4,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
-use sentinel_core::alarm::AlarmTransition;
-use sentinel_core::answer::Answer;
+use sentinel_core::alarm::{AlarmState, AlarmTransition, self_test_alarm};
+use sentinel_core::answer::{Answer, Outcome};
 use sentinel_core::command::Command;
-use sentinel_core::state::State;
+use sentinel_core::state::{SelfTest, State};
 
 use crate::deps::Deps;
 use crate::error::Error;
@@ -88,10 +88,58 @@ impl<'a> Turn<'a> {
 
     /// Alarms changed their state.
     pub(crate) async fn alarms(&self, transitions: &[AlarmTransition]) -> Result<Answer, Error> {
+        let name = self_test_alarm(&self.deps.settings.mrap);
+        let (tests, mut transitions): (Vec<_>, Vec<_>) = transitions
+            .iter()
+            .cloned()
+            .partition(|transition| transition.name == name);
+        let tested = Box::pin(self.self_tests(&tests)).await;
+        if transitions.is_empty() {
+            return tested;
+        }
+        if let Err(error) = tested {
+            self.warn("the self-test could not be recorded", &error);
+        }
         // The incident takes its name from the earliest.
-        let mut transitions = transitions.to_vec();
         transitions.sort_by_key(|transition| transition.changed_at);
         self.automatic(&transitions).await
+    }
+
+    /// The alarm of the self-test changed its state: its way here works, and that is all it says.
+    async fn self_tests(&self, tests: &[AlarmTransition]) -> Result<Answer, Error> {
+        let fired = tests
+            .iter()
+            .filter(|test| test.state == AlarmState::Alarm)
+            .map(|test| test.changed_at)
+            .max();
+        let Some(fired_at) = fired else {
+            return Ok(Answer::plain(
+                Outcome::NoChange,
+                "The self-test of the alarms is over: no reason to act.",
+            ));
+        };
+        let emitted_at = self
+            .recorded_evidence()
+            .await
+            .and_then(|evidence| evidence.self_test_at);
+        let (state, arrived) = self
+            .update(|state, now| {
+                let arrived = SelfTest::arrived(fired_at, emitted_at, now);
+                state.note_self_test(arrived.clone());
+                Ok(arrived)
+            })
+            .await?;
+        // It arrives in two ways; only the first one is measured.
+        if state.self_test.as_ref() == Some(&arrived) {
+            self.measure_self_test(&arrived);
+        }
+        Ok(Answer::plain(
+            Outcome::NoChange,
+            format!(
+                "The self-test of the alarms arrived after {} s: no reason to act.",
+                arrived.latency_seconds
+            ),
+        ))
     }
 
     /// The tick, or an operator's command.
