@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use sentinel_core::settings::Thresholds;
 use sentinel_core::state::{Actor as By, Plan, State};
 use serde_json::Value;
+use simulator::cloudwatch::AlarmState;
 use simulator::truth::{Actor, DownInterval, Published, RouteChange, Transfer};
 use simulator::{LogEntry, SimTime};
 
@@ -20,6 +21,8 @@ use crate::scenario::Stage;
 pub enum Function {
     /// Turns the dial.
     Failover,
+    /// Probes the members, writes the evidence and wakes the first one.
+    HealthCheck,
     /// Collects what replication failed to copy.
     ReplicationEvents,
     /// Has it copied again.
@@ -28,13 +31,19 @@ pub enum Function {
 
 impl Function {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Failover, Self::ReplicationEvents, Self::Redrive];
+    pub const ALL: [Self; 4] = [
+        Self::Failover,
+        Self::HealthCheck,
+        Self::ReplicationEvents,
+        Self::Redrive,
+    ];
 
     /// The name of its binary, and how the labels of its environments begin.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Failover => "failover",
+            Self::HealthCheck => "health-check",
             Self::ReplicationEvents => "replication-events",
             Self::Redrive => "redrive",
         }
@@ -64,6 +73,8 @@ pub enum Cause {
         /// `EventBridge`, `action` or `SNS`.
         shape: &'static str,
     },
+    /// The health check's wake-up over the topic: the Region it is about.
+    Wake(String),
     /// An operator: the command's name.
     Operator(String),
 }
@@ -220,6 +231,8 @@ pub struct History {
     pub states: Vec<(SimTime, State)>,
     /// Truth: every publication.
     pub published: Vec<Published>,
+    /// Truth: every state change of the watchdog's alarm, which sends its own message.
+    pub watchdog: Vec<(SimTime, AlarmState)>,
     /// Truth: spans in which a Region was down.
     pub outages: Vec<DownInterval>,
     /// Every attempt at an invocation, by start.

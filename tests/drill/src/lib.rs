@@ -37,6 +37,12 @@ pub const STATE_BUCKET: &str = "mrap-sentinel-state";
 pub const TOPIC_REGIONS: [&str; 2] = ["us-east-2", "us-west-2"];
 /// The name of the topics.
 pub const TOPIC: &str = "mrap-sentinel";
+/// The topic through which alarms and the health check reach the function, in the control Region.
+pub const ALARM_TOPIC: &str = "mrap-sentinel-alarms";
+/// Where the watchdog waits for heartbeats.
+pub const WATCHDOG_REGION: &str = "us-west-2";
+/// The name of its alarm.
+pub const WATCHDOG: &str = "mrap-sentinel-mfzwi23gnjvgw-watchdog";
 /// Everything that the client workload writes lies under this prefix.
 pub const DATA_PREFIX: &str = "data/";
 
@@ -44,6 +50,12 @@ pub const DATA_PREFIX: &str = "data/";
 #[must_use]
 pub fn mrap_arn() -> String {
     format!("arn:aws:s3::{ACCOUNT}:accesspoint/{ALIAS}")
+}
+
+/// The ARN of [`ALARM_TOPIC`].
+#[must_use]
+pub fn alarm_topic_arn() -> String {
+    format!("arn:aws:sns:{CONTROL_REGION}:{ACCOUNT}:{ALARM_TOPIC}")
 }
 
 /// The name of the alarm about a member Region.

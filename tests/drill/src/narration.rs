@@ -50,6 +50,7 @@ fn look(kind: Kind) -> (&'static str, Style) {
 pub fn called(function: Function) -> &'static str {
     match function {
         Function::Failover | Function::Redrive => function.name(),
+        Function::HealthCheck => "health",
         Function::ReplicationEvents => "events",
     }
 }

@@ -52,6 +52,8 @@ pub enum Channels {
 pub enum Action {
     /// A Region goes down.
     Outage(Outage),
+    /// The control Region is lost with everything that runs in it, for so long.
+    LoseControl(Duration),
     /// A fault is installed (it carries its own times).
     Fault(Fault),
     /// Somebody turns dials in the console: member Regions and dials.
@@ -199,6 +201,13 @@ pub struct Stage {
     pub timing: Timing,
     /// How jobs behave where AWS leaves it open.
     pub jobs: JobRules,
+    /// Whether the health check runs, and feeds the alarms with its metrics as the template has it.
+    /// Otherwise an outside prober feeds them, and `failover` probes by itself.
+    pub health_check: bool,
+    /// Settings of `health-check` beyond the usual ones.
+    pub health: BTreeMap<String, String>,
+    /// Whether the health check's wake-ups get lost on their way.
+    pub wakes_lost: bool,
     /// Settings of `failover` beyond the usual ones.
     pub settings: BTreeMap<String, String>,
     /// Settings of `redrive` beyond the usual ones.
@@ -230,6 +239,9 @@ impl Default for Stage {
             delays: Vec::new(),
             timing: Timing::default(),
             jobs: JobRules::default(),
+            health_check: false,
+            health: BTreeMap::new(),
+            wakes_lost: false,
             settings: BTreeMap::new(),
             redrive: BTreeMap::new(),
             encrypted: BTreeMap::new(),
@@ -255,6 +267,13 @@ pub fn members(list: &[(&str, &str)]) -> Vec<Member> {
 }
 
 impl Stage {
+    /// With the health check.
+    #[must_use]
+    pub fn watched(mut self) -> Self {
+        self.health_check = true;
+        self
+    }
+
     /// With a third member in Tokyo.
     #[must_use]
     pub fn with_tokyo(mut self) -> Self {

@@ -8,7 +8,9 @@ use simulator::Simulator;
 use simulator::cloudwatch::Delivery;
 
 use super::lambda::Lambda;
+use super::monitoring::Barks;
 use super::spectator::{Kind, Spectator};
+use crate::WATCHDOG;
 use crate::history::Cause;
 use crate::scenario::{Channels, Delay};
 
@@ -20,6 +22,7 @@ pub(super) struct Postman {
     pub(super) spectator: Spectator,
     pub(super) channels: Channels,
     pub(super) delays: Vec<Delay>,
+    pub(super) barks: Barks,
 }
 
 impl Postman {
@@ -27,6 +30,10 @@ impl Postman {
     pub(super) async fn deliver(self, mut dice: Rng) {
         loop {
             let delivery = self.sim.next_delivery().await;
+            if delivery.alarm == WATCHDOG {
+                self.bark(&delivery);
+                continue;
+            }
             self.tell(&delivery);
             let delay = self
                 .delays
@@ -44,6 +51,18 @@ impl Postman {
                 }
                 Some(Delay { by, .. }) => self.hand_over(&delivery, &mut dice, *by),
             }
+        }
+    }
+
+    /// The watchdog's alarm tells people by itself, from its own Region.
+    fn bark(&self, delivery: &Delivery) {
+        if !delivery.duplicate {
+            let text = format!("the watchdog's alarm is {}", delivery.state.as_str());
+            self.spectator.tell(delivery.at, Kind::Page, text);
+            self.barks
+                .lock()
+                .unwrap()
+                .push((delivery.at, delivery.state));
         }
     }
 

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sentinel_core::settings::{CollectorSettings, RedriveSettings, Settings};
+use sentinel_core::settings::{CollectorSettings, HealthSettings, RedriveSettings, Settings};
 use simulator::WorldConfig;
 
-use super::prober;
+use super::{monitoring, prober};
 use crate::scenario::Stage;
-use crate::{ACCOUNT, ALIAS, CONTROL_REGION, STATE_BUCKET, TOPIC, TOPIC_REGIONS, mrap_arn};
+use crate::{
+    ACCOUNT, ALARM_TOPIC, ALIAS, CONTROL_REGION, STATE_BUCKET, TOPIC, TOPIC_REGIONS,
+    WATCHDOG_REGION, alarm_topic_arn, mrap_arn,
+};
 
 /// The role that S3 Batch Operations assumes.
 const BATCH_ROLE: &str = "arn:aws:iam::111122223333:role/mrap-sentinel-batch";
@@ -17,10 +20,11 @@ pub(super) fn work_bucket(region: &str) -> String {
     format!("mrap-sentinel-work-{region}")
 }
 
-/// Settings of the three functions, as the template sets them.
+/// Settings of the four functions, as the template sets them.
 #[derive(Debug)]
 pub(super) struct Deployment {
     pub(super) failover: Settings,
+    pub(super) health: HealthSettings,
     pub(super) collector: CollectorSettings,
     pub(super) redrive: RedriveSettings,
 }
@@ -28,11 +32,14 @@ pub(super) struct Deployment {
 impl Deployment {
     pub(super) fn new(stage: &Stage) -> Self {
         let failover = with(failover(stage), &stage.settings);
+        let health = with(health(stage), &stage.health);
         let collector = common(stage);
         let redrive = with(redrive(stage), &stage.redrive);
         let from = |variables: &BTreeMap<String, String>, name: &str| variables.get(name).cloned();
         Self {
             failover: Settings::from_lookup(|name| from(&failover, name))
+                .expect("settings of a scenario"),
+            health: HealthSettings::from_lookup(|name| from(&health, name))
                 .expect("settings of a scenario"),
             collector: CollectorSettings::from_lookup(|name| from(&collector, name))
                 .expect("settings of a scenario"),
@@ -83,6 +90,15 @@ fn failover(stage: &Stage) -> Variables {
     variables
 }
 
+fn health(stage: &Stage) -> Variables {
+    let mut variables = common(stage);
+    variables.extend([
+        ("ALARM_TOPIC_ARN".to_owned(), alarm_topic_arn()),
+        ("HEARTBEAT_REGION".to_owned(), WATCHDOG_REGION.to_owned()),
+    ]);
+    variables
+}
+
 fn redrive(stage: &Stage) -> Variables {
     let buckets: Vec<String> = stage
         .members
@@ -103,10 +119,21 @@ fn redrive(stage: &Stage) -> Variables {
 pub(super) fn world(stage: &Stage, seed: u64) -> WorldConfig {
     let mut config = WorldConfig::new(seed).mrap(ALIAS);
     for member in &stage.members {
+        let alarm = if stage.health_check {
+            monitoring::member_alarm(&member.region)
+        } else {
+            prober::alarm(&member.region)
+        };
         config = config
             .member(&member.bucket, &member.region)
             .bucket(work_bucket(&member.region), &member.region)
-            .alarm(prober::alarm(&member.region));
+            .alarm(alarm);
+    }
+    if stage.health_check {
+        config = config
+            .topic(CONTROL_REGION, ALARM_TOPIC)
+            .alarm(monitoring::self_test_alarm())
+            .alarm(monitoring::watchdog());
     }
     if stage.active_active {
         config = config.all_active();

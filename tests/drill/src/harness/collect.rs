@@ -3,18 +3,24 @@
 use std::collections::BTreeMap;
 
 use sentinel_core::state::State;
+use simulator::truth::Published;
 use simulator::{SimTime, Simulator, World};
 
 use super::{Witnesses, ledger};
 use crate::history::{Acknowledged, Data, Function, Held, History, Invocation};
 use crate::scenario::Stage;
-use crate::{ALIAS, STATE_BUCKET, mrap_arn};
+use crate::{ALIAS, STATE_BUCKET, alarm_topic_arn, mrap_arn};
 
 /// The history of a run that ended.
 pub(super) fn history(sim: &Simulator, stage: Stage, witnesses: &Witnesses) -> History {
     let machine = &witnesses.machine;
     let (mut invocations, mut lines) = (Vec::new(), Vec::new());
-    for lambda in [&machine.failover, &machine.collector, &machine.redrive] {
+    for lambda in [
+        &machine.failover,
+        &machine.health,
+        &machine.collector,
+        &machine.redrive,
+    ] {
         let (invoked, said) = lambda.records();
         invocations.extend(invoked);
         lines.extend(said);
@@ -40,7 +46,8 @@ pub(super) fn history(sim: &Simulator, stage: Stage, witnesses: &Witnesses) -> H
             routes: world.route_history(ALIAS).to_vec(),
             submissions,
             states: states(world),
-            published: world.published().to_vec(),
+            published: pages(world),
+            watchdog: machine.barks.lock().unwrap().clone(),
             outages: world.outages(),
             data: data(world, &stage),
             deleted: witnesses.imports.deleted(),
@@ -80,6 +87,13 @@ fn submissions(world: &World, invocations: &mut [Invocation]) -> BTreeMap<u64, S
         }
     }
     submissions
+}
+
+/// What was published for people: wake-ups are for the function.
+fn pages(world: &World) -> Vec<Published> {
+    let topic = alarm_topic_arn();
+    let all = world.published().iter();
+    all.filter(|one| one.topic_arn != topic).cloned().collect()
 }
 
 /// Which bucket took each write: only the simulator knows.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use simulator::Simulator;
 use simulator::cloudwatch::AlarmState;
+use simulator::{Outage, Simulator};
 
 use super::imports::Imports;
-use super::lambda::Lambda;
+use super::lambda::{Lambda, Power};
 use super::queue::Queue;
 use super::spectator::{Kind, Spectator};
 use super::truth;
@@ -28,6 +28,7 @@ pub(super) struct Director {
     pub(super) queue: Queue,
     pub(super) import_at_most: Option<u64>,
     pub(super) spectator: Spectator,
+    pub(super) power: Power,
 }
 
 impl Director {
@@ -50,6 +51,7 @@ impl Director {
     fn act(&self, action: &Action, stage: &Stage) {
         match action {
             Action::Outage(outage) => self.sim.with(|world| world.region_down(outage.clone())),
+            Action::LoseControl(span) => self.lose_control(*span),
             Action::Fault(fault) => {
                 self.sim.with(|world| world.add_fault(fault.clone()));
             }
@@ -127,6 +129,19 @@ impl Director {
                 });
             }
         }
+    }
+
+    /// The control Region is lost with everything in it: nothing runs, nothing is invoked.
+    fn lose_control(&self, span: Duration) {
+        let director = self.clone();
+        director.power.switch(false);
+        let now = director.sim.now();
+        let outage = Outage::hang(CONTROL_REGION, now, span);
+        director.sim.with(|world| world.region_down(outage));
+        tokio::task::spawn_local(async move {
+            director.sim.sleep(span).await;
+            director.power.switch(true);
+        });
     }
 
     /// Somebody's import, in a hundred portions.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sentinel_aws::edge::Edge;
-use sentinel_core::settings::{CollectorSettings, RedriveSettings, Settings};
+use sentinel_core::settings::{CollectorSettings, HealthSettings, RedriveSettings, Settings};
 use serde_json::Value;
 
 use crate::history::Function;
@@ -15,6 +15,8 @@ use crate::history::Function;
 pub(super) enum Deployed {
     /// `failover`.
     Failover(Settings),
+    /// `health-check`.
+    HealthCheck(HealthSettings),
     /// `replication-events`.
     ReplicationEvents(CollectorSettings),
     /// `redrive`.
@@ -26,6 +28,8 @@ pub(super) enum Deployed {
 pub(super) enum Process {
     /// `failover`.
     Failover(Arc<failover::Deps>),
+    /// `health-check`.
+    HealthCheck(Arc<health_check::Deps>),
     /// `replication-events`.
     ReplicationEvents(Arc<replication_events::Deps>),
     /// `redrive`.
@@ -36,6 +40,7 @@ pub(super) enum Process {
 pub(super) fn timeout_of(function: Function) -> Duration {
     match function {
         Function::Failover | Function::ReplicationEvents => Duration::from_mins(1),
+        Function::HealthCheck => Duration::from_secs(90),
         Function::Redrive => Duration::from_mins(5),
     }
 }
@@ -44,6 +49,7 @@ impl Deployed {
     pub(super) fn function(&self) -> Function {
         match self {
             Self::Failover(_) => Function::Failover,
+            Self::HealthCheck(_) => Function::HealthCheck,
             Self::ReplicationEvents(_) => Function::ReplicationEvents,
             Self::Redrive(_) => Function::Redrive,
         }
@@ -60,7 +66,7 @@ impl Deployed {
         match self.function() {
             Function::Failover => &TWICE,
             // The queue brings its messages again; the schedule comes again every minute.
-            Function::ReplicationEvents | Function::Redrive => &[],
+            Function::HealthCheck | Function::ReplicationEvents | Function::Redrive => &[],
         }
     }
 
@@ -69,6 +75,10 @@ impl Deployed {
         match self {
             Self::Failover(settings) => {
                 Process::Failover(Arc::new(failover::Deps::new(edge, settings.clone())))
+            }
+            Self::HealthCheck(settings) => {
+                let deps = health_check::Deps::new(edge, settings.clone());
+                Process::HealthCheck(Arc::new(deps))
             }
             Self::ReplicationEvents(settings) => {
                 let deps = replication_events::Deps::new(edge, settings.clone());
@@ -92,6 +102,13 @@ impl Process {
         match self {
             Self::Failover(deps) => {
                 match Box::pin(failover::handle(deps, payload, deadline, request_id)).await {
+                    Ok(answer) => Ok(serde_json::to_value(answer).expect("plain data")),
+                    Err(error) => Err(error.chain()),
+                }
+            }
+            Self::HealthCheck(deps) => {
+                let work = health_check::handle(deps, payload, deadline, request_id);
+                match Box::pin(work).await {
                     Ok(answer) => Ok(serde_json::to_value(answer).expect("plain data")),
                     Err(error) => Err(error.chain()),
                 }

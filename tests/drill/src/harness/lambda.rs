@@ -1,6 +1,7 @@
 //! An emulated Lambda service around a real handler: execution environments that are reused
 //! when they are free, a time limit, and retries of asynchronous invocations.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use fastrand::Rng;
 use sentinel_aws::edge::Sink;
 use serde_json::Value;
 use simulator::Simulator;
+use tokio::sync::Notify;
 
 use super::functions::{Deployed, Process};
+use super::monitoring::Monitoring;
 use super::sdk;
 use super::spectator::{Kind, Spectator};
 use crate::history::{Cause, Ending, Function, Invocation, Line};
@@ -22,7 +25,7 @@ const SPARED: &str = "3";
 fn deadly(function: Function) -> u64 {
     match function {
         Function::ReplicationEvents => 2,
-        Function::Failover | Function::Redrive => 12,
+        Function::Failover | Function::HealthCheck | Function::Redrive => 12,
     }
 }
 
@@ -35,6 +38,29 @@ pub struct Crash {
     pub request: u64,
 }
 
+/// Whether the Region in which the functions run is there.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Power(Arc<(AtomicBool, Notify)>);
+
+impl Power {
+    fn is_on(&self) -> bool {
+        !self.0.0.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the Region is lost, once it is.
+    async fn lost(&self) {
+        while self.is_on() {
+            self.0.1.notified().await;
+        }
+    }
+
+    /// The Region is lost, or back.
+    pub(super) fn switch(&self, on: bool) {
+        self.0.0.store(!on, Ordering::Relaxed);
+        self.0.1.notify_waiters();
+    }
+}
+
 /// The service, as far as one function is concerned. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Lambda(Arc<Inner>);
@@ -44,6 +70,9 @@ struct Inner {
     sim: Simulator,
     deployed: Deployed,
     spectator: Spectator,
+    /// What makes metrics of the embedded ones, where the drill has it.
+    monitoring: Option<Monitoring>,
+    power: Power,
     crash: Option<Crash>,
     /// Probability that an invocation dies at one of its first requests.
     deaths: f64,
@@ -79,6 +108,9 @@ impl Sink for Output {
     fn line(&self, line: &str) {
         if let Some(inner) = self.lambda.upgrade() {
             let at = inner.sim.now();
+            if let Some(monitoring) = &inner.monitoring {
+                monitoring.read(line);
+            }
             let environment = self.environment.clone();
             inner.shared.lock().unwrap().lines.push(Line {
                 at,
@@ -93,7 +125,7 @@ impl Lambda {
     pub(super) fn new(
         sim: &Simulator,
         deployed: Deployed,
-        spectator: Spectator,
+        (spectator, monitoring, power): (Spectator, Option<Monitoring>, Power),
         dice: Rng,
         (crash, deaths): (Option<Crash>, f64),
     ) -> Self {
@@ -101,6 +133,8 @@ impl Lambda {
             sim: sim.clone(),
             deployed,
             spectator,
+            monitoring,
+            power,
             crash,
             deaths,
             shared: Mutex::new(Shared {
@@ -157,6 +191,10 @@ impl Lambda {
         attempt: u32,
     ) -> Ending {
         let inner = &self.0;
+        if !inner.power.is_on() {
+            // Nobody is there to start anything.
+            return Ending::Crashed;
+        }
         let environment = self.environment().await;
         let started = inner.sim.now();
         let before = inner.sim.requests_of(&environment.label);
@@ -176,6 +214,7 @@ impl Lambda {
         let ending = tokio::select! {
             biased;
             () = inner.sim.crashed(&environment.label) => Ending::Crashed,
+            () = inner.power.lost() => Ending::Crashed,
             result = work => match result {
                 Ok(answer) => Ending::Answered(answer),
                 Err(error) => Ending::Failed(error),
@@ -264,7 +303,12 @@ impl Lambda {
         let outcome = outcome(invocation);
         let what = match &invocation.cause {
             // What comes of it is told by the watch, from the document that it keeps.
-            Cause::Tick if function == Function::Redrive && answered(invocation) => return,
+            Cause::Tick
+                if matches!(function, Function::Redrive | Function::HealthCheck)
+                    && answered(invocation) =>
+            {
+                return;
+            }
             Cause::Tick => {
                 let mut shared = self.0.shared.lock().unwrap();
                 let before = std::mem::replace(&mut shared.last_tick, outcome.clone());
@@ -276,6 +320,7 @@ impl Lambda {
             Cause::Messages(_) if outcome.is_empty() => return,
             Cause::Messages(count) => format!("{count} messages of the queue"),
             Cause::Alarm { what, shape } => format!("{what} by {shape}"),
+            Cause::Wake(region) => format!("wake-up for {region}"),
             Cause::Operator(command) => format!("operator's {command}"),
         };
         let retry = if invocation.attempt > 1 {

@@ -8,6 +8,7 @@ mod functions;
 mod imports;
 mod lambda;
 mod ledger;
+mod monitoring;
 mod prober;
 mod progress;
 mod queue;
@@ -35,7 +36,8 @@ use alarms::Postman;
 use director::Director;
 use functions::Deployed;
 use imports::Imports;
-use lambda::Lambda;
+use lambda::{Lambda, Power};
+use monitoring::{Barks, Monitoring, Subscription};
 use queue::Queue;
 use spectator::Spectator;
 use workload::Workload;
@@ -129,8 +131,17 @@ async fn play(stage: Stage, seed: u64, mut dice: Rng, options: Options) -> Histo
             spectator: spectator.clone(),
             channels: stage.channels,
             delays: stage.delays.clone(),
+            barks: machine.barks.clone(),
         };
         tokio::task::spawn_local(postman.deliver(dice.fork()));
+    }
+    let watched = stage.health_check && !options.copies_only;
+    if watched {
+        machine.watch(
+            &sim,
+            stage.wakes_lost,
+            Rng::with_seed(seed ^ 0x6865_616c_7468),
+        );
     }
     let imports = Imports::default();
     let director = Director {
@@ -141,6 +152,7 @@ async fn play(stage: Stage, seed: u64, mut dice: Rng, options: Options) -> Histo
         queue: machine.queue.clone(),
         import_at_most: options.import_at_most,
         spectator: spectator.clone(),
+        power: machine.power.clone(),
     };
     tokio::task::spawn_local(director.play(stage.clone()));
     let offset = |dice: &mut Rng| Duration::from_millis(dice.u64(0..60_000));
@@ -169,7 +181,10 @@ async fn play(stage: Stage, seed: u64, mut dice: Rng, options: Options) -> Histo
 #[derive(Debug)]
 struct Machine {
     settings: blueprint::Deployment,
+    power: Power,
+    barks: Barks,
     failover: Lambda,
+    health: Lambda,
     collector: Lambda,
     redrive: Lambda,
     queue: Queue,
@@ -185,27 +200,63 @@ impl Machine {
     ) -> Self {
         let settings = blueprint::Deployment::new(stage);
         let spectator = Spectator::new(options.watcher.clone());
+        let power = Power::default();
+        // Dice of their own again: nobody else's may fall differently because of them.
+        let mut own = Rng::with_seed(more.clone().u64(..) ^ 0x6c6f_6773);
+        let monitoring = stage.health_check.then(|| Monitoring::new(sim, own.fork()));
         let lambda = |deployed: Deployed, dice: Rng| {
             let deaths = match deployed.function() {
-                Function::Failover => 0.0,
+                Function::Failover | Function::HealthCheck => 0.0,
                 Function::ReplicationEvents | Function::Redrive => stage.deaths,
             };
             let crash = options.crash.clone();
-            Lambda::new(sim, deployed, spectator.clone(), dice, (crash, deaths))
+            let around = (spectator.clone(), monitoring.clone(), power.clone());
+            Lambda::new(sim, deployed, around, dice, (crash, deaths))
         };
         let failover = lambda(Deployed::Failover(settings.failover.clone()), dice.fork());
+        let health = lambda(Deployed::HealthCheck(settings.health.clone()), own.fork());
         let collector = Deployed::ReplicationEvents(settings.collector.clone());
         let collector = lambda(collector, more.fork());
         let redrive = lambda(Deployed::Redrive(settings.redrive.clone()), more.fork());
         let queue = Queue::new(sim, collector.clone(), stage.repeats, more.fork());
         Self {
             settings,
+            power,
+            barks: Barks::default(),
             failover,
+            health,
             collector,
             redrive,
             queue,
             spectator,
         }
+    }
+}
+
+impl Machine {
+    /// Lets the health check run by its schedule, and its wake-ups arrive.
+    fn watch(&self, sim: &Simulator, wakes_lost: bool, mut dice: Rng) {
+        let offset = Duration::from_millis(dice.u64(0..60_000));
+        let subscription = Subscription {
+            sim: sim.clone(),
+            lambda: self.failover.clone(),
+            spectator: self.spectator.clone(),
+            lost: wakes_lost,
+        };
+        tokio::task::spawn_local(subscription.deliver(dice.fork()));
+        let schedule = jittered(sim.clone(), self.health.clone(), offset, dice);
+        tokio::task::spawn_local(schedule);
+    }
+}
+
+/// A schedule that fires anywhere inside its minute, near the same second of it most of the time.
+async fn jittered(sim: Simulator, lambda: Lambda, offset: Duration, mut dice: Rng) {
+    let mut minute = SimTime::ZERO;
+    loop {
+        let late = Duration::from_millis(dice.u64(0..8_000));
+        sim.clock().sleep_until(minute + offset + late).await;
+        lambda.send(serde_json::json!({"command": "tick"}), Cause::Tick);
+        minute = minute + TICK;
     }
 }
 

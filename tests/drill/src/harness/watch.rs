@@ -8,8 +8,8 @@ use simulator::{SimTime, Simulator};
 
 use super::progress::Progress;
 use super::spectator::{Kind, Spectator};
-use crate::ALIAS;
 use crate::history::event_id;
+use crate::{ALIAS, alarm_topic_arn};
 
 /// How often it looks.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -20,6 +20,7 @@ pub(super) async fn until(sim: &Simulator, spectator: &Spectator, end: SimTime) 
     let mut pages = 0;
     let mut told = BTreeSet::new();
     let mut progress = Progress::default();
+    let topic = alarm_topic_arn();
     while sim.now() < end {
         let next = sim.now() + GLANCE;
         sim.clock().sleep_until(next.min(end)).await;
@@ -40,8 +41,8 @@ pub(super) async fn until(sim: &Simulator, spectator: &Spectator, end: SimTime) 
             }
             changes = world.route_history(ALIAS).len();
             for page in &world.published()[pages..] {
-                // Each is published on two topics.
-                if told.insert(event_id(page).to_owned()) {
+                // Each is published on two topics; wake-ups are for the function.
+                if page.topic_arn != topic && told.insert(event_id(page).to_owned()) {
                     let text = page.subject.clone().unwrap_or_default();
                     spectator.tell(page.at, Kind::Page, text);
                 }

@@ -88,6 +88,7 @@ impl Story {
             submissions: BTreeMap::new(),
             states: Vec::new(),
             published: Vec::new(),
+            watchdog: Vec::new(),
             outages: Vec::new(),
             invocations: Vec::new(),
             lines: Vec::new(),
@@ -144,6 +145,8 @@ impl Story {
             since: self.calendar(*since),
             last_write: None,
             seen: BTreeMap::new(),
+            latency_millis: None,
+            bad_rounds: 0,
         };
         state.evidence = Some(Evidence {
             schema: EVIDENCE_SCHEMA,
@@ -151,6 +154,10 @@ impl Story {
             observer: Observer::Well,
             vantage_points: 1,
             members: members.iter().map(member).collect(),
+            run: None,
+            pairs: Vec::new(),
+            serving: None,
+            self_test_at: None,
         });
         self.write(at, state);
     }

@@ -6,6 +6,7 @@ mod expect;
 mod machinery;
 mod outages;
 mod people;
+mod watching;
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::scenario::Scenario;
 pub const DEFAULT: &str = "regional-outage";
 
 /// All of them, the default first.
-pub static ALL: [Scenario; 25] = [
+pub static ALL: [Scenario; 29] = [
     outages::REGIONAL_OUTAGE,
     outages::CONTROL_PLANE_OUTAGE,
     outages::FLAPPING_REGION,
@@ -35,6 +36,10 @@ pub static ALL: [Scenario; 25] = [
     machinery::LATE_SUBMIT,
     machinery::HOME_POLICY_EDITED,
     machinery::STATE_STORE_DOWN,
+    watching::EVENT_LOST,
+    watching::OBSERVER_ISOLATED,
+    watching::SLOW_BURN,
+    watching::CONTROL_REGION_LOST,
     copies::REPLICATION_PERMISSION_LOSS,
     copies::KMS_KEY_DISABLED,
     copies::DESTINATION_UNVERSIONED,

@@ -307,6 +307,24 @@ impl World {
             .put_metric(region, metric, Resolution::TenSeconds, self.now, value);
     }
 
+    /// Puts a data point under a time of its own, kept by the second or by the minute: logs become
+    /// metrics later than they were written.
+    pub fn put_metric_at(
+        &mut self,
+        region: &str,
+        metric: &MetricName,
+        (at, fine): (SimTime, bool),
+        value: f64,
+    ) {
+        let resolution = if fine {
+            Resolution::TenSeconds
+        } else {
+            Resolution::Minute
+        };
+        self.cloudwatch
+            .put_metric(region, metric, resolution, at, value);
+    }
+
     /// Adds an alarm; it starts in `INSUFFICIENT_DATA`.
     ///
     /// # Panics

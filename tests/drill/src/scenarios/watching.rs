@@ -1,0 +1,230 @@
+//! The health check: what it finds when no alarm says so, and what it must not believe.
+
+use std::time::Duration;
+
+use simulator::cloudwatch::AlarmState;
+use simulator::{Fault, FaultKind, Service, SimTime};
+
+use super::expect::Expect;
+use super::{DUBLIN, HOME, around, minutes, outage};
+use crate::CONTROL_REGION;
+use crate::harness::TICK;
+use crate::history::{Cause, Function, History, Mover};
+use crate::scenario::{Action, Delay, Scenario, Stage};
+
+/// The health check by itself: outage to dial.
+const WOKEN: Duration = Duration::from_secs(60);
+
+/// Everything that a wake-up saves is lost: the failover function's next tick finds the evidence.
+const TICKED: Duration = Duration::from_secs(60 + TICK.as_secs());
+
+pub(super) const EVENT_LOST: Scenario = Scenario {
+    name: "event-lost",
+    story: "S3 in us-east-1 goes down, and no event of any alarm ever arrives.\n\
+            The health check wakes the function, or if that is lost too a tick finds its evidence.",
+    stage: |dice| {
+        let start = around(dice, 20);
+        let span = minutes(dice.u64(40..60));
+        let (down, story) = outage(dice, HOME, start, span);
+        let lost = |state| Delay { state, by: None };
+        let stage = Stage {
+            delays: vec![
+                lost(AlarmState::Alarm),
+                lost(AlarmState::Ok),
+                lost(AlarmState::InsufficientData),
+            ],
+            wakes_lost: dice.bool(),
+            ..Stage::default().watched()
+        };
+        stage
+            .trouble(HOME, start)
+            .mark("start", start)
+            .outage(down, story)
+    },
+    expect: |history| {
+        let start = history.stage.at("start");
+        let limit = if history.stage.wakes_lost {
+            TICKED
+        } else {
+            WOKEN
+        };
+        let mut failover = history.invoked(Function::Failover);
+        let by_alarm = failover.any(|one| matches!(one.cause, Cause::Alarm { .. }));
+        Expect::of(history)
+            .moves(&[(Mover::Machine, DUBLIN)])
+            .move_between(0, start, start + limit)
+            .told("submitted", 1..=1)
+            .told("failed-over", 1..=1)
+            .that(!by_alarm, "no event of an alarm arrives")
+            .no_invocation_failed()
+            .done()
+    },
+};
+
+pub(super) const OBSERVER_ISOLATED: Scenario = Scenario {
+    name: "observer-isolated",
+    story: "The network between the control Region and S3 everywhere breaks; every member works.\n\
+            Nothing is believed, nothing moves, no alarm goes off; people are told, clients notice nothing.",
+    stage: |dice| {
+        let start = around(dice, 20);
+        let span = minutes(dice.u64(15..30));
+        let kind = if dice.bool() {
+            FaultKind::Hang
+        } else {
+            FaultKind::Refuse
+        };
+        let mut stage = Stage::default()
+            .watched()
+            .mark("start", start)
+            .mark("end", start + span);
+        // Of the members nobody is reached; the state store in the own Region still answers.
+        for region in [HOME, DUBLIN] {
+            let mut fault = Fault::new(kind.clone())
+                .service(Service::S3)
+                .region(region)
+                .from(start)
+                .until(start + span);
+            for number in 1..=20 {
+                for function in [Function::Failover, Function::HealthCheck] {
+                    fault = fault.client(format!("{}-{number}", function.name()));
+                }
+            }
+            stage = stage.fault(
+                fault,
+                format!("nothing in {CONTROL_REGION} reaches S3 in {region}"),
+            );
+        }
+        stage.tell(start + span, "the network works again")
+    },
+    expect: |history| {
+        let (start, end) = (history.stage.at("start"), history.stage.at("end"));
+        let mut failover = history.invoked(Function::Failover);
+        let alarmed = failover.any(|one| {
+            let what = match &one.cause {
+                Cause::Alarm { what, .. } => what,
+                _ => return false,
+            };
+            (start..end).contains(&one.started) && what.ends_with("ALARM")
+        });
+        let failed = crate::numbers::measure(history).failed_requests;
+        Expect::of(history)
+            .nothing_moved()
+            .told("observer-sick", 1..=1)
+            .that(
+                !alarmed,
+                "no alarm goes off for a view that is not believed",
+            )
+            .that(failed == 0, "the clients are served throughout")
+            .done()
+    },
+};
+
+pub(super) const SLOW_BURN: Scenario = Scenario {
+    name: "slow-burn",
+    story: "S3 in us-east-1 gets slower, then fails now and then, more and more often, until nothing works.\n\
+            The dial stays while a round in between succeeds, and moves once before all is lost.",
+    stage: |dice| {
+        let start = around(dice, 15);
+        let step = Duration::from_secs(dice.u64(240..360));
+        let fault = |kind, from: SimTime, until: SimTime, probability: f64| {
+            Fault::new(kind)
+                .service(Service::S3)
+                .region(HOME)
+                .from(from)
+                .until(until)
+                .probability(probability)
+        };
+        let after = |steps: u32| start + step * steps;
+        let healed = after(4) + minutes(25);
+        let mut stage = Stage::default()
+            .watched()
+            .trouble(HOME, start)
+            .mark("slow", start)
+            .mark("failing", after(2))
+            .mark("down", after(4));
+        for (number, millis) in [(0, 400), (1, 1200)] {
+            stage = stage.fault(
+                fault(
+                    FaultKind::Slow { millis },
+                    after(number),
+                    after(number + 1),
+                    1.0,
+                ),
+                format!("S3 in us-east-1 takes {millis} ms longer"),
+            );
+        }
+        for (number, percent) in [(2, 10_u8), (3, 40)] {
+            stage = stage.fault(
+                fault(
+                    FaultKind::InternalError,
+                    after(number),
+                    after(number + 1),
+                    f64::from(percent) / 100.0,
+                ),
+                format!("{percent}% of requests to S3 in us-east-1 fail"),
+            );
+        }
+        stage
+            .fault(
+                fault(FaultKind::InternalError, after(4), healed, 1.0),
+                "S3 in us-east-1 answers nothing but errors",
+            )
+            .tell(healed, "S3 in us-east-1 works again")
+    },
+    expect: |history| {
+        let (failing, down) = (history.stage.at("failing"), history.stage.at("down"));
+        Expect::of(history)
+            .moves(&[(Mover::Machine, DUBLIN)])
+            .move_between(0, failing, down + WOKEN)
+            .told("submitted", 1..=1)
+            .done()
+    },
+};
+
+pub(super) const CONTROL_REGION_LOST: Scenario = Scenario {
+    name: "control-region-lost",
+    story: "us-east-2, where the automation runs, is lost with everything in it; every member works.\n\
+            The watchdog in us-west-2 tells people; nothing moves, and all goes on when the Region returns.",
+    stage: |dice| {
+        let start = around(dice, 20);
+        let span = minutes(dice.u64(20..40));
+        let stage = Stage::default()
+            .watched()
+            .mark("start", start)
+            .mark("end", start + span);
+        stage
+            .step(
+                start,
+                "us-east-2 is lost with everything in it",
+                Action::LoseControl(span),
+            )
+            .tell(start + span, "us-east-2 is back")
+    },
+    expect: control_region_lost,
+};
+
+fn control_region_lost(history: &History) -> Vec<crate::verdict::Violation> {
+    let (start, end) = (history.stage.at("start"), history.stage.at("end"));
+    let said = |state, from: SimTime, limit: Duration| {
+        let mut barks = history.watchdog.iter();
+        barks.any(|(at, said)| *said == state && (from..=from + limit).contains(at))
+    };
+    let false_alarm = history
+        .watchdog
+        .iter()
+        .any(|(at, said)| *said == AlarmState::Alarm && !(start..=end + minutes(2)).contains(at));
+    let failed = crate::numbers::measure(history).failed_requests;
+    Expect::of(history)
+        .nothing_moved()
+        .that(
+            said(AlarmState::Alarm, start, minutes(8)),
+            "the watchdog tells people within eight minutes",
+        )
+        .that(
+            said(AlarmState::Ok, end, minutes(8)),
+            "it tells them when the Region is back",
+        )
+        .that(!false_alarm, "it says nothing else")
+        .that(failed == 0, "the clients are served throughout")
+        .done()
+}
