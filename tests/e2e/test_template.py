@@ -37,10 +37,11 @@ STATEMENTS_OF_A_FUNCTION = 20_480
 # Actions that know no resources, by the Service Authorization Reference.
 UNSCOPED = {
     *("cloudwatch:GetMetricData", "cloudwatch:ListMetrics", "xray:PutTelemetryRecords", "xray:PutTraceSegments"),
-    *("s3:CreateJob", "s3:ListJobs"),
+    *("s3:CreateJob", "s3:ListJobs", "cloudwatch:PutMetricData"),
 }
-FUNCTIONS = ("FailoverFunction", "ReplicationEventsFunction", "RedriveFunction")
-ROLES = ("FailoverRole", "ReplicationEventsRole", "RedriveRole", "BatchRole")
+FUNCTIONS = ("FailoverFunction", "HealthCheckFunction", "ReplicationEventsFunction", "RedriveFunction")
+ROLES = ("FailoverRole", "HealthCheckRole", "ReplicationEventsRole", "RedriveRole", "BatchRole")
+ELSEWHERE = {"WitnessRegion": "us-west-2", "HeartbeatRegion": "eu-west-2"}
 
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 QUICK = {"Delay": 0.2, "MaxAttempts": 100}
@@ -147,7 +148,8 @@ def small(cloud):
 def large(cloud):
     """As many members as an access point has, with the longest names, and keys for all of them."""
     keys = ",".join(f"arn:aws:kms:{region}:{world.ACCOUNT}:key/{'0' * 36}" for region in REGIONS)
-    with deployed(cloud, members=SEVENTEEN, MemberKmsKeyArns=keys, KmsKeyArn=KEY, Tracing="Active") as stack:
+    given = {"MemberKmsKeyArns": keys, "KmsKeyArn": KEY, "Tracing": "Active", **ELSEWHERE}
+    with deployed(cloud, members=SEVENTEEN, **given) as stack:
         yield stack
 
 
@@ -222,7 +224,12 @@ def matches(cloud, found, event):
 
 @pytest.mark.parametrize(
     ("role", "kinds"),
-    [("FailoverRole", ["member-"]), ("RedriveRole", ["member-", "work-"]), ("BatchRole", ["member-", "work-"])],
+    [
+        ("FailoverRole", ["member-"]),
+        ("HealthCheckRole", ["member-"]),
+        ("RedriveRole", ["member-", "work-"]),
+        ("BatchRole", ["member-", "work-"]),
+    ],
 )
 def test_the_policies_of_seventeen_members_fit_into_a_role(cloud, large, role, kinds):
     inline = inline_policies(cloud, large[role])
@@ -243,6 +250,8 @@ def test_the_settings_of_seventeen_members_fit_into_the_environment(cloud, large
 def test_every_member_has_its_alarm(cloud, large):
     pages = cloud("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"mrap-sentinel-{ALIAS}-")
     alarms = {alarm["AlarmName"]: alarm for page in pages for alarm in page["MetricAlarms"]}
+    tested = alarms.pop(f"mrap-sentinel-{ALIAS}-self-test")
+    assert tested["AlarmActions"] == tested["OKActions"] == [large["AlarmTopic"]], "the same way as the others"
     members = (member.partition("@") for member in SEVENTEEN)
     expected = {f"mrap-sentinel-{ALIAS}-{region}-{bucket}": region for bucket, _, region in members}
     assert set(alarms) == set(expected)
@@ -259,7 +268,8 @@ def test_every_member_has_its_alarm(cloud, large):
 def test_a_role_may_do_nothing_everywhere(cloud, stack, request):
     stack = request.getfixturevalue(stack)
     roles = stack.of_type("AWS::IAM::Role")
-    assert set(roles) == {*ROLES, "FailoverFunctionTickRole", "RedriveFunctionTickRole"}
+    schedules = {"FailoverFunctionTickRole", "HealthCheckFunctionRunRole", "RedriveFunctionTickRole"}
+    assert set(roles) == {*ROLES, *schedules}
     attached = {logical: set(managed_policies(cloud, role)) for logical, role in roles.items()}
     assert {logical: arns for logical, arns in attached.items() if arns} == {"RedriveRole": {stack["RedrivePolicy"]}}
     for role in roles.values():
@@ -278,6 +288,13 @@ WRITES = {
             "STATE/state.json",
         },
         "s3:SubmitMultiRegionAccessPointRoutes": {MRAP},
+    },
+    "HealthCheckRole": {
+        "s3:PutObject": {
+            "arn:aws:s3:::app-use1/.mrap-sentinel/*",
+            "arn:aws:s3:::app-euw1/.mrap-sentinel/*",
+            "STATE/evidence.json",
+        },
     },
     "ReplicationEventsRole": {
         "s3:PutObject": {"STATE/ledger/open/*", "STATE/lag.json"},
@@ -341,7 +358,7 @@ def test_only_batch_operations_get_the_batch_role(cloud, small):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_nobody_may_read_a_member_s_data_but_to_prove_it(cloud, small, role):
-    """Failover reads its canaries, redrive heads of versions; a job copies in the replication role's name."""
+    """Failover and the health check read canaries, redrive heads of versions; a job copies in the replication role's name."""
     actions = {"s3:GetObject", "s3:GetObjectVersion"}
     read = {
         (action, resource)
@@ -352,6 +369,7 @@ def test_nobody_may_read_a_member_s_data_but_to_prove_it(cloud, small, role):
     members = [f"arn:aws:s3:::app-{region}" for region in ("use1", "euw1")]
     assert read == {
         "FailoverRole": {("s3:GetObject", f"{arn}/.mrap-sentinel/*") for arn in members},
+        "HealthCheckRole": {("s3:GetObject", f"{arn}/.mrap-sentinel/*") for arn in members},
         "RedriveRole": {("s3:GetObjectVersion", f"{arn}/*") for arn in members},
     }.get(role, set())
 
@@ -422,6 +440,7 @@ def test_nothing_is_open_to_plain_http(cloud, small):
         ("eventbridge-contributor", "checkout-web", "checkout"),
         ("eventbridge-composite", "checkout-web", "checkout"),
         ("eventbridge-metric", f"mrap-sentinel-{ALIAS}-us-east-1-app-use1", "OwnAlarms"),
+        ("eventbridge-metric", f"mrap-sentinel-{ALIAS}-self-test", "OwnAlarms"),
         ("eventbridge-metric", "mrap-sentinel-anotherpoint-us-east-1", None),
         ("eventbridge-metric", "primary-5xx-not", None),
         ("eventbridge-metric-muted", "checkout-web", None),
@@ -463,8 +482,9 @@ def test_without_further_alarms_no_other_gets_through(cloud, large):
 def test_alarms_about_the_stack_itself_cannot_trigger(cloud, small):
     """They call people: their names must not look like those of the members' alarms."""
     alarms = small.of_type("AWS::CloudWatch::Alarm")
-    own = {physical for logical, physical in alarms.items() if not logical.startswith("MemberAlarm")}
-    assert len(own) == 8
+    ours = ("MemberAlarm", "SelfTestAlarm")
+    own = {physical for logical, physical in alarms.items() if not logical.startswith(ours)}
+    assert len(own) == 10
     for name in own:
         event = alarm_event("eventbridge-metric")
         event["detail"]["alarmName"] = name
@@ -530,19 +550,46 @@ def test_events_are_taken_as_they_come_and_tried_one_by_one(cloud, small):
     assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (10_000, 20)
 
 
-def test_redrive_has_a_tick_and_no_retries(cloud, small):
+@pytest.mark.parametrize(
+    ("name", "event"), [("RedriveFunction", "Tick"), ("HealthCheckFunction", "Run")]
+)
+def test_a_schedule_comes_again_by_itself(cloud, small, name, event):
     function = cloud("lambda")
-    alias = function.get_alias(FunctionName=small["RedriveFunction"], Name="live")["AliasArn"]
-    schedule = cloud("scheduler").get_schedule(Name=small["RedriveFunctionTick"])
+    alias = function.get_alias(FunctionName=small[name], Name="live")["AliasArn"]
+    schedule = cloud("scheduler").get_schedule(Name=small[f"{name}{event}"])
     assert (schedule["Target"]["Arn"], schedule["ScheduleExpression"]) == (alias, "rate(1 minute)")
     assert json.loads(schedule["Target"]["Input"]) == {"command": "tick"}
     assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
-    invoked = function.get_function_event_invoke_config(FunctionName=small["RedriveFunction"], Qualifier="live")
+    invoked = function.get_function_event_invoke_config(FunctionName=small[name], Qualifier="live")
     assert invoked["MaximumRetryAttempts"] == 0
 
 
+def test_a_run_of_probes_meets_the_next_one(small):
+    """It goes on for 70 s, and ends itself before Lambda does."""
+    assert small.properties("HealthCheckFunction")["Timeout"] == 90
+
+
+@pytest.mark.parametrize(("stack", "there"), [("small", False), ("large", True)])
+def test_heartbeat_and_witness_are_allowed_where_there_are_any(cloud, stack, there, request):
+    stack = request.getfixturevalue(stack)
+    found = list(statements(cloud, stack["HealthCheckRole"]))
+    beats = [one for one in found if "cloudwatch:PutMetricData" in one["Action"]]
+    condition = {"StringEquals": {"cloudwatch:namespace": "MrapSentinel"}}
+    assert [one["Condition"] for one in beats] == ([condition] if there else [])
+    witness = f"arn:aws:s3:::{stack['StateBucket']}/evidence-witness.json"
+    for role in ("FailoverRole", "HealthCheckRole"):
+        assert (witness in allowed(cloud, stack[role], "s3:GetObject")) == there, role
+
+
+def test_only_the_health_check_wakes(cloud, small):
+    for role in ROLES:
+        topics = {small["AlarmTopic"]} & allowed(cloud, small[role], "sns:Publish")
+        assert bool(topics) == (role == "HealthCheckRole"), role
+
+
 SETTINGS = {
-    "FailoverFunction": ("SettingsVersion", 22),
+    "FailoverFunction": ("SettingsVersion", 24),
+    "HealthCheckFunction": ("HealthCheckSettingsVersion", 12),
     "ReplicationEventsFunction": ("ReplicationEventsSettingsVersion", 2),
     "RedriveFunction": ("RedriveSettingsVersion", 18),
 }
@@ -553,7 +600,8 @@ def test_exactly_the_parameters_of_a_function_are_among_its_numbered_settings(sm
     """Otherwise a change of one alone would not reach the alias; one of another function would publish nothing new."""
     record, least = SETTINGS[function]
     properties = small.properties(function)
-    environment = json.dumps([*properties["Environment"]["Variables"].values(), properties["TracingConfig"]["Mode"]])
+    other = [properties["TracingConfig"]["Mode"], properties["MemorySize"]]
+    environment = json.dumps([*properties["Environment"]["Variables"].values(), *other])
     used = {name for name in small.parameters if f'"{name}"' in environment or f"${{{name}}}" in environment}
     assert len(used) >= least, used
     if "HasSecondTopic" in environment:
@@ -617,7 +665,7 @@ def test_a_parameter_publishes_versions_of_those_functions_alone_that_have_it(cl
                 )
             cloudformation.get_waiter("stack_update_complete").wait(StackName=stack.name, WaiterConfig=QUICK)
             found.append(live())
-    assert found == [[1, 1, 1], [1, 1, 2], [2, 1, 2], [2, 1, 2], [3, 2, 3]]
+    assert found == [[1, 1, 1, 1], [1, 1, 1, 2], [2, 2, 1, 2], [2, 2, 1, 2], [3, 3, 2, 3]]
 
 
 @pytest.mark.parametrize(("asked", "reserved"), [(None, "5"), (7, "7"), (0, None)])
@@ -640,6 +688,10 @@ def test_concurrency_is_reserved_unless_told_otherwise(small, asked, reserved):
         ({"WorkBuckets": None}, "Give WorkBuckets"),
         ({"WorkBuckets": "app-work"}, "must be entries such as app-work-use1@us-east-1"),
         ({"RedriveJobs": 7}, "RedriveJobs"),
+        ({"WitnessRegion": "Oregon"}, "must be a Region code such as us-west-2"),
+        ({"HeartbeatRegion": "us-west"}, "must be a Region code such as us-west-2"),
+        ({"DetectionRounds": 0}, "DetectionRounds"),
+        ({"HealthCheckMemory": 300}, "HealthCheckMemory"),
         ({"Failback": "automatic"}, "promised to touch nothing"),
         ({"Mode": "on"}, "Mode"),
         ({"MrapArn": f"arn:aws:s3::{world.ACCOUNT}:accesspoint/my-name"}, "must be the ARN with the alias"),

@@ -11,7 +11,7 @@ use sentinel_core::decide::{Drift, Observation, Pending, Wish};
 use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, Verdict};
 use sentinel_core::names::{AlarmArn, Member, Region};
 use sentinel_core::routes::Routes;
-use sentinel_core::state::State;
+use sentinel_core::state::{Source, State};
 use sentinel_core::triggers::AlarmNow;
 
 use crate::deps::std_duration;
@@ -133,14 +133,17 @@ impl Turn<'_> {
             + ROUND_SLACK
     }
 
-    /// The health check's evidence if it is fresh enough, else that of a round made now.
+    /// The health check's evidence if it is fresh enough and nothing newer disputes it, else that
+    /// of a round made now.
     async fn evidence(&self, state: &State) -> (Evidence, bool) {
-        let recorded = self.recorded_evidence().await;
-        let fresh = |evidence: &Evidence| {
-            self.now().duration_since(evidence.observed_at)
-                <= self.deps.settings.thresholds.evidence_max_age
+        let (control, witness) = self.vantage_points().await;
+        let recorded = self.agreed(control.as_ref(), witness.as_ref());
+        let max_age = self.deps.settings.thresholds.evidence_max_age;
+        let speaks = |evidence: &Evidence| {
+            self.now().duration_since(evidence.observed_at) <= max_age
+                && !is_disputed(state, evidence)
         };
-        if let Some(evidence) = recorded.clone().filter(fresh) {
+        if let Some(evidence) = recorded.clone().filter(speaks) {
             return (evidence, false);
         }
         let until = self.within(self.round_limit());
@@ -150,29 +153,36 @@ impl Turn<'_> {
             .flatten()
             .max_by_key(|evidence| evidence.observed_at);
         let gap = self.deps.settings.thresholds.evidence_max_age.max(TICK_GAP);
-        let evidence = Evidence::after(previous, &round, gap);
-        self.measure_round(&evidence);
+        let own = Evidence::after(previous, &round, gap);
+        self.measure_round(&own);
+        // Where there is a witness, its word is needed for a round of ours too.
+        let evidence = self.agreed(Some(&own), witness.as_ref()).unwrap_or(own);
         (evidence, true)
+    }
+
+    /// What two vantage points say together.
+    fn agreed(&self, control: Option<&Evidence>, witness: Option<&Evidence>) -> Option<Evidence> {
+        let max_age = self.deps.settings.thresholds.evidence_max_age;
+        Evidence::agreed(control, witness, self.now(), max_age)
     }
 
     /// What the health check wrote, together with what its witness wrote if there is one. Whatever
     /// is wrong with it only means that the members are probed.
     pub(crate) async fn recorded_evidence(&self) -> Option<Evidence> {
-        let settings = &self.deps.settings;
-        if settings.witness.is_none() {
-            return self.recorded(EVIDENCE_KEY).await;
+        let (control, witness) = self.vantage_points().await;
+        self.agreed(control.as_ref(), witness.as_ref())
+    }
+
+    /// What the health check wrote, and its witness if there is one.
+    async fn vantage_points(&self) -> (Option<Evidence>, Option<Evidence>) {
+        if self.deps.settings.witness.is_none() {
+            return (self.recorded(EVIDENCE_KEY).await, None);
         }
-        let (control, witness) = join(
+        join(
             Box::pin(self.recorded(EVIDENCE_KEY)),
             Box::pin(self.recorded(WITNESS_KEY)),
         )
-        .await;
-        Evidence::agreed(
-            control.as_ref(),
-            witness.as_ref(),
-            self.now(),
-            settings.thresholds.evidence_max_age,
-        )
+        .await
     }
 
     async fn recorded(&self, key: &str) -> Option<Evidence> {
@@ -277,6 +287,16 @@ impl Turn<'_> {
             .max_by_key(|evidence| evidence.observed_at);
         (routes, evidence)
     }
+}
+
+/// Whether an alarm that is newer than the evidence speaks of a member that this does not call bad:
+/// the health check's next round may be seconds away, and a decision should not wait for it.
+fn is_disputed(state: &State, evidence: &Evidence) -> bool {
+    state.triggers.iter().any(|trigger| {
+        trigger.source != Source::Evidence
+            && trigger.last_confirmed > evidence.observed_at
+            && evidence.verdict(&trigger.region) != Verdict::Bad
+    })
 }
 
 /// Regions whose control endpoint had better be asked last.

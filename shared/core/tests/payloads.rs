@@ -14,6 +14,7 @@ use insta::{assert_json_snapshot, assert_snapshot};
 use sentinel_core::alarm::{AlarmState, AlarmTransition, Suppression, Via};
 use sentinel_core::command::Command;
 use sentinel_core::payload::{Payload, PayloadError, parse, parse_bytes};
+use sentinel_core::wake::Wake;
 use serde_json::{Value, json};
 
 fn fixtures() -> BTreeMap<String, Value> {
@@ -451,4 +452,51 @@ fn unreadable_alarms_are_told_what_is_missing() {
         "unreadable",
         report(cases.map(|(name, payload)| (name, refusal(&payload))))
     );
+}
+
+/// The health check's wake-up as SNS delivers it.
+fn wake_up() -> Wake {
+    Wake {
+        region: "us-east-1".parse().unwrap(),
+        since: "2026-11-20T16:59:03Z".parse().unwrap(),
+        rounds: 3,
+        observed_at: "2026-11-20T16:59:24.5Z".parse().unwrap(),
+    }
+}
+
+#[test]
+fn a_wake_up_is_read_as_it_was_written() {
+    let message = wake_up().message();
+    assert_eq!(
+        message,
+        json!({"source": "mrap-sentinel.health-check", "detail": {
+            "region": "us-east-1", "since": "2026-11-20T16:59:03Z", "rounds": 3,
+            "observedAt": "2026-11-20T16:59:24.5Z",
+        }})
+    );
+    let payload = json!({"Records": [{"Sns": {"Message": message.to_string()}}]});
+    assert_eq!(parse(&payload), Ok(Payload::Wake(vec![wake_up()])));
+}
+
+#[test]
+fn a_wake_up_beside_an_alarm_yields_to_it() {
+    let mut payload = fixture("sns-several");
+    payload["Records"][1]["Sns"]["Message"] = json!(wake_up().message().to_string());
+    assert_eq!(alarms(&payload).len(), 2);
+}
+
+#[test]
+fn a_wake_up_that_is_none_is_refused() {
+    let torn = json!({"source": "mrap-sentinel.health-check", "detail": {"region": "us-east-1"}});
+    for (payload, says) in [
+        (
+            json!({"Records": [{"Sns": {"Message": torn.to_string()}}]}),
+            "a wake-up of the health check that cannot be read",
+        ),
+        // It is taken from the topic only, whose policy says who may publish.
+        (wake_up().message(), "an object with the keys"),
+    ] {
+        let error = parse(&payload).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
 }

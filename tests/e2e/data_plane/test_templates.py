@@ -63,7 +63,7 @@ def test_templates_are_plain_ascii():
     from plane import templates
 
     found = sorted(templates.FOLDER.glob("*.yaml"))
-    assert len(found) == 4
+    assert len(found) == 5
     for file in found:
         assert file.read_text().isascii(), file.name
 

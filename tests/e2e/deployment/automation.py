@@ -14,7 +14,8 @@ PACE = {
     "MinDwellSeconds": 0,
     "SettleSeconds": 10,
     "DailyBudget": 50,
-    "EvidenceTriggerSeconds": 86400,  # nothing but the alarms of the tests opens a trigger
+    "EvidenceTriggerSeconds": 86400,  # nothing but the alarms of the tests opens a trigger, and three bad rounds
+    "EvidenceMaxAgeSeconds": 20,
     "ProbeTimeoutMillis": 1000,
     "RedriveBatchSeconds": 0,
 }
@@ -60,8 +61,18 @@ class Automation:
         said = sam.deploy(self._plane.command, parameters, self._cloud.environment, self._cloud.commands_log)
         if self._safeguards:
             self._safeguards.bind_roles(STACK, CONTROL_REGION)
+        self.watch(False)
         self._mode = mode
         return said
+
+    def watch(self, watching):
+        """Switches the health check's schedule. Off but for its own tests: the others look at the failover alone."""
+        scheduler = self._cloud.client("scheduler")
+        schedule = scheduler.get_schedule(Name=self.resource("HealthCheckFunctionRun"))
+        kept = ("Name", "GroupName", "ScheduleExpression", "Target", "FlexibleTimeWindow", "Description")
+        scheduler.update_schedule(
+            **{name: schedule[name] for name in kept if name in schedule}, State="ENABLED" if watching else "DISABLED"
+        )
 
     def in_mode(self, mode):
         """Deployed with this mode; nothing to do if it is already."""

@@ -36,6 +36,12 @@ pub fn collector_binary(built: &str) -> PathBuf {
     chosen_binary("COLLECTOR_BINARY", "replication-events", built)
 }
 
+/// Likewise the health check's, and `HEALTH_CHECK_BINARY`.
+#[must_use]
+pub fn health_check_binary(built: &str) -> PathBuf {
+    chosen_binary("HEALTH_CHECK_BINARY", "health-check", built)
+}
+
 fn chosen_binary(variable: &str, name: &str, built: &str) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "the edge of the tests")]
     let chosen = std::env::var_os(variable);

@@ -1,0 +1,15 @@
+//! The health check: in process on virtual time, and as the process that Lambda runs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod binary;
+mod runs;
+mod store;
+mod waking;
+mod witness;
+mod world;
