@@ -13,7 +13,7 @@ CARGO_DENY_VERSION := 0.20.2
 STEP := tests/step
 REQUIREMENTS := tests/requirements
 CARGO_DENY := .work/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
-TEMPLATES := template.yaml $(wildcard data-plane/*.yaml)
+TEMPLATES := template.yaml functions/health-check/witness.yaml $(wildcard data-plane/*.yaml)
 # Blocks of data-plane/member.yaml are repeated for more members: as they are then, in here.
 RENDERED := .work/templates
 DATA_PLANES := data-plane/example.toml tests/e2e/data_plane/seventeen.toml

@@ -140,8 +140,7 @@ impl Turn<'_> {
         let recorded = self.agreed(control.as_ref(), witness.as_ref());
         let max_age = self.deps.settings.thresholds.evidence_max_age;
         let speaks = |evidence: &Evidence| {
-            self.now().duration_since(evidence.observed_at) <= max_age
-                && !is_disputed(state, evidence)
+            evidence.is_fresh(self.now(), max_age) && !is_disputed(state, evidence)
         };
         if let Some(evidence) = recorded.clone().filter(speaks) {
             return (evidence, false);

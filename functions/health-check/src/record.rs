@@ -127,7 +127,13 @@ impl Turn<'_> {
                 found: schema.map(ToString::to_string).unwrap_or_default(),
             });
         }
-        match serde_json::from_value(document) {
+        match serde_json::from_value::<Evidence>(document) {
+            // Left alone it would stop every run until that time has come.
+            Ok(evidence) if evidence.is_of_the_future(self.now()) => {
+                let from = evidence.observed_at;
+                self.warn("the evidence is of the future and written anew", &from);
+                Ok(None)
+            }
             Ok(evidence) => Ok(Some(evidence)),
             Err(error) => {
                 self.warn("the evidence is torn and written anew", &error);

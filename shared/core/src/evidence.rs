@@ -247,6 +247,9 @@ pub struct Evidence {
     pub self_test_at: Option<Timestamp>,
 }
 
+/// Clocks of two hosts may differ by so much.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
+
 /// Version of the evidence document that this code writes and understands.
 pub const EVIDENCE_SCHEMA: u32 = 1;
 
@@ -308,6 +311,21 @@ impl Evidence {
     /// lies between them.
     fn goes_on_until(&self, at: Timestamp, gap: SignedDuration) -> bool {
         self.observer == Observer::Well && at.duration_since(self.observed_at) <= gap
+    }
+
+    /// Whether it may be decided on: not older than this, and not of a future that a wrong clock
+    /// told of.
+    #[must_use]
+    pub fn is_fresh(&self, now: Timestamp, max_age: SignedDuration) -> bool {
+        now.duration_since(self.observed_at) <= max_age && !self.is_of_the_future(now)
+    }
+
+    /// Whether the clock of whoever wrote it, or ours, is wrong by more than a minute.
+    #[must_use]
+    pub fn is_of_the_future(&self, now: Timestamp) -> bool {
+        let started = self.run.as_ref().map(|run| run.started_at);
+        let latest = started.map_or(self.observed_at, |started| started.max(self.observed_at));
+        latest.duration_since(now) > CLOCK_SKEW
     }
 
     /// The same without the pairs, for a document that is written often.

@@ -122,6 +122,8 @@ const FUNCTIONS: [Function; 5] = [
         unset: &["WITNESS_OF"],
         counts: [11, 8, 0],
         apart: &[
+            ("PROBE_INTERVAL_SECONDS", "1"),
+            ("EVIDENCE_MAX_AGE_SECONDS", "3600"),
             ("CONTROL_TIMEOUT_MILLIS", "10000"),
             ("HEDGE_DELAY_MILLIS", "10"),
         ],
@@ -149,7 +151,10 @@ const FUNCTIONS: [Function; 5] = [
             "WITNESS_REGION",
         ],
         counts: [5, 4, 0],
-        apart: &[],
+        apart: &[
+            ("PROBE_INTERVAL_SECONDS", "1"),
+            ("EVIDENCE_MAX_AGE_SECONDS", "3600"),
+        ],
     },
     Function {
         file: ROOT,

@@ -19,8 +19,7 @@ impl Evidence {
         max_age: SignedDuration,
     ) -> Option<Self> {
         let speaks = |evidence: &&Self| {
-            evidence.observer == Observer::Well
-                && now.duration_since(evidence.observed_at) <= max_age
+            evidence.observer == Observer::Well && evidence.is_fresh(now, max_age)
         };
         match (control.filter(speaks), witness.filter(speaks)) {
             (Some(control), Some(witness)) => Some(control.with_witness(witness)),

@@ -76,6 +76,14 @@ impl HealthSettings {
             )?),
         };
         let (control_timeout, hedge_delay) = read.control_patience()?;
+        let (probe_interval, evidence_max_age) = (read.probe_interval()?, read.evidence_max_age()?);
+        if evidence_max_age < probe_interval.saturating_mul(2) {
+            return Err(invalid(
+                "EVIDENCE_MAX_AGE_SECONDS",
+                "must be at least twice PROBE_INTERVAL_SECONDS, or no round follows another and nothing is ever found"
+                    .to_owned(),
+            ));
+        }
         Ok(Self {
             mrap: read.mrap()?,
             members: read.members()?,
@@ -85,10 +93,10 @@ impl HealthSettings {
             alarm_topic,
             heartbeat: read.region("HEARTBEAT_REGION")?,
             canary_prefix: read.canary_prefix()?,
-            probe_interval: read.probe_interval()?,
+            probe_interval,
             probe_timeout: read.probe_timeout()?,
             detection_rounds: read.detection_rounds()?,
-            evidence_max_age: read.evidence_max_age()?,
+            evidence_max_age,
             max_lag: read.max_lag()?,
             replication_metrics: read.seconds("REPLICATION_METRICS_SECONDS", METRICS, 0, 3600)?,
             control_timeout,
@@ -176,6 +184,7 @@ mod tests {
             ("CANARY_PREFIX", "x/"),
             ("PROBE_INTERVAL_SECONDS", "61"),
             ("DETECTION_ROUNDS", "0"),
+            ("EVIDENCE_MAX_AGE_SECONDS", "19"),
             ("REPLICATION_METRICS_SECONDS", "-1"),
             ("HEDGE_DELAY_MILLIS", "2001"),
         ] {

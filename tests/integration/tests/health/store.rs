@@ -102,6 +102,27 @@ async fn a_torn_document_is_written_anew() {
     }
 }
 
+/// A wrong clock must not stop every run until its time has come.
+#[tokio::test(start_paused = true)]
+async fn evidence_of_the_future_is_written_anew() {
+    let world = World::new();
+    let process = world.boot("health", &[]);
+    world.run(&process, "run-1").await.unwrap();
+    for field in ["observedAt", "startedAt"] {
+        let mut document = serde_json::to_value(world.evidence()).unwrap();
+        let parent = match field {
+            "observedAt" => &mut document,
+            _ => &mut document["run"],
+        };
+        parent[field] = json!("2031-01-01T00:00:00Z");
+        world.sim.with(|w| {
+            w.put_object_as_person(STATE, "evidence.json", document.to_string());
+        });
+        let answer = world.run(&process, "run-2").await.unwrap();
+        assert_eq!(answer["recorded"], 8, "{field}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_run_that_dies_anywhere_is_gone_on_with() {
     for request in [1, 2, 5, 9, 14, 23, 31] {
