@@ -1,10 +1,12 @@
 //! A run: one round after the other until its time is up or a newer run has taken over.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
 
 use futures_util::future::join;
 use jiff::{SignedDuration, Timestamp};
 use sentinel_core::evidence::{Evidence, RoundRules, Run};
+use sentinel_core::names::Region;
 
 use crate::answer::{Answer, Outcome};
 use crate::deps::Deps;
@@ -163,9 +165,7 @@ fn next_due(due: Timestamp, interval: SignedDuration, now: Timestamp) -> Timesta
     next
 }
 
-fn verdicts(
-    evidence: &Evidence,
-) -> std::collections::BTreeMap<sentinel_core::names::Region, &'static str> {
+fn verdicts(evidence: &Evidence) -> BTreeMap<Region, &'static str> {
     let members = evidence.members.iter();
     members
         .map(|member| {

@@ -72,7 +72,7 @@ fn a_crash_after_any_request_changes_nothing_in_the_end() {
         .iter()
         .find(|invocation| invocation.request_id == request_id)
         .expect("it was logged");
-    assert!(acting.requests > 20, "{}", acting.requests);
+    assert!(acting.requests > 12, "{}", acting.requests);
 
     let next = AtomicU64::new(1);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);

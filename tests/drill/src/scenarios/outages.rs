@@ -11,6 +11,9 @@ use crate::history::{History, Mover, list};
 use crate::scenario::{Scenario, Stage};
 use crate::verdict::Violation;
 
+/// What the health check promises: outage to dial.
+const PROMPT: Duration = Duration::from_mins(1);
+
 /// Two ticks if no alarm comes first, the data plane's two minutes and the clients' patience.
 const USUAL: Duration = Duration::from_mins(5);
 
@@ -22,9 +25,30 @@ pub(super) const REGIONAL_OUTAGE: Scenario = Scenario {
         let start = around(dice, 20);
         let span = minutes(dice.u64(40..60));
         let (down, story) = outage(dice, HOME, start, span);
-        Stage::default().trouble(HOME, start).outage(down, story)
+        Stage::default()
+            .watched()
+            .trouble(HOME, start)
+            .mark("start", start)
+            .outage(down, story)
     },
-    expect: moved_once,
+    expect: |history| {
+        let start = history.stage.at("start");
+        let tested = history.states.last().and_then(|(_, state)| {
+            let test = state.self_test.as_ref()?;
+            Some(test.latency_seconds)
+        });
+        let mut violations = moved_once(history);
+        violations.extend(
+            Expect::of(history)
+                .move_between(0, start, start + PROMPT)
+                .that(
+                    tested.is_some_and(|latency| latency <= 180),
+                    "the self-test of the alarms' way arrives within three minutes",
+                )
+                .done(),
+        );
+        violations
+    },
 };
 
 fn moved_once(history: &History) -> Vec<Violation> {

@@ -14,7 +14,7 @@ async fn health_check(stage: &Stage, changes: &[(&str, &str)]) -> Function {
     let mut all = vec![
         ("ALARM_TOPIC_ARN", TOPIC),
         ("PROBE_INTERVAL_SECONDS", "1"),
-        ("PROBE_TIMEOUT_MILLIS", "500"),
+        ("PROBE_TIMEOUT_MILLIS", "1000"),
         // Those of the other function.
         ("MODE", ""),
         ("TOPIC_ARNS", ""),
@@ -27,8 +27,8 @@ async fn health_check(stage: &Stage, changes: &[(&str, &str)]) -> Function {
 }
 
 fn run(request_id: &str, seconds: u64) -> Invocation {
-    // Ten seconds of the time-out are kept for the last round and what follows it.
-    let limit = Duration::from_secs(10 + seconds);
+    // Eleven seconds of the time-out are kept for the last round and what follows it.
+    let limit = Duration::from_secs(11 + seconds);
     Invocation::new(&json!({"command": "tick"}), request_id, limit)
 }
 
@@ -116,6 +116,6 @@ async fn a_setting_that_is_wrong_is_named() {
     let mut function = health_check(&stage, &[("ALARM_TOPIC_ARN", "")]).await;
     let status = function.ended().await;
     assert!(!status.success());
-    let said = function.kill().await.all();
+    let said = function.output().all();
     assert!(said.contains("ALARM_TOPIC_ARN is missing"), "{said}");
 }
