@@ -31,11 +31,12 @@ fn time(text: &str) -> Value {
 fn list(rules: &[&str]) -> Value {
     let metrics: Vec<Value> = rules
         .iter()
-        .map(|id| {
+        .map(|rule| {
+            let id = (*rule).to_owned();
             cbor!({"Dimensions" => [
                 {"Name" => "SourceBucket", "Value" => "app-use1"},
                 {"Name" => "DestinationBucket", "Value" => "app-euw1"},
-                {"Name" => "RuleId", "Value" => *id},
+                {"Name" => "RuleId", "Value" => id},
             ]})
             .unwrap()
         })

@@ -72,13 +72,13 @@ async fn a_topic_that_is_out_of_reach_is_tried_after_the_next_round() {
     world.hang(HOME, 0, 600);
     let refused = Fault::new(FaultKind::Refuse)
         .service(Service::Sns)
-        .until(SimTime::from_secs(35));
+        .until(SimTime::from_secs(45));
     world.sim.with(|w| w.add_fault(refused));
     let process = world.boot("health", &[]);
     let answer = world.run(&process, "run-1").await.unwrap();
     assert_eq!(answer["wakes"], 1, "{answer}");
     let (at, _) = world.wakes()[0];
-    assert!((40..50).contains(&at), "{at} s");
+    assert!((46..50).contains(&at), "{at} s");
     let (log, _) = process.printed();
     let told = log
         .iter()

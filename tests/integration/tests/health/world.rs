@@ -75,6 +75,13 @@ impl World {
             epoch: EPOCH.parse().unwrap(),
             ..config
         });
+        // Of earlier runs: whoever serves is told by them.
+        sim.with(|world| {
+            for (bucket, region) in [("app-use1", HOME), ("app-euw1", AWAY)] {
+                let canary = format!(".mrap-sentinel/{ALIAS}/{region}");
+                world.put_object_as_person(bucket, &canary, "canary");
+            }
+        });
         Self { sim }
     }
 
