@@ -14,6 +14,7 @@ pub mod edge;
 pub mod endpoints;
 pub mod failure;
 mod hedge;
+pub mod inventory;
 pub mod lag;
 pub mod ledger;
 pub mod limits;

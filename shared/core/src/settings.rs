@@ -11,10 +11,13 @@ use crate::names::{BucketName, Members, MrapArn, TopicArn};
 
 mod collector;
 mod reader;
+mod readiness;
 mod redrive;
 
 pub use collector::CollectorSettings;
 use reader::{Reader, invalid};
+pub use readiness::{ReadinessSettings, TimeControl};
+use redrive::work_buckets;
 pub use redrive::{RedriveMode, RedriveSettings, RedriveThresholds, WorkBuckets};
 
 /// Why the settings were refused.
@@ -180,20 +183,7 @@ impl Settings {
             &members,
         )
         .map_err(|error| invalid(error.setting, error.to_string()))?;
-        let canary_prefix = read
-            .optional("CANARY_PREFIX")
-            .unwrap_or_else(|| ".mrap-sentinel".to_owned());
-        if canary_prefix.starts_with('/')
-            || canary_prefix.ends_with('/')
-            || canary_prefix.len() > 512
-        {
-            return Err(invalid(
-                "CANARY_PREFIX",
-                format!(
-                    "{canary_prefix:?} must be at most 512 bytes and neither begin nor end with a slash"
-                ),
-            ));
-        }
+        let canary_prefix = read.canary_prefix()?;
         Ok(Self {
             mrap,
             topology: read.word(

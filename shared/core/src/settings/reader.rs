@@ -63,6 +63,22 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         .map_err(|error| invalid("TOPIC_ARNS", error.to_string()))
     }
 
+    /// `CANARY_PREFIX`.
+    pub(super) fn canary_prefix(&self) -> Result<String, SettingsError> {
+        let prefix = self
+            .optional("CANARY_PREFIX")
+            .unwrap_or_else(|| ".mrap-sentinel".to_owned());
+        if prefix.starts_with('/') || prefix.ends_with('/') || prefix.len() > 512 {
+            return Err(invalid(
+                "CANARY_PREFIX",
+                format!(
+                    "{prefix:?} must be at most 512 bytes and neither begin nor end with a slash"
+                ),
+            ));
+        }
+        Ok(prefix)
+    }
+
     /// One of a few words, the variants' kebab-case names.
     pub(super) fn word<T: for<'de> Deserialize<'de>>(
         &self,
