@@ -39,8 +39,8 @@ UNSCOPED = {
     *("cloudwatch:GetMetricData", "cloudwatch:ListMetrics", "xray:PutTelemetryRecords", "xray:PutTraceSegments"),
     *("s3:CreateJob", "s3:ListJobs"),
 }
-FUNCTIONS = ("FailoverFunction", "ReplicationEventsFunction", "RedriveFunction")
-ROLES = ("FailoverRole", "ReplicationEventsRole", "RedriveRole", "BatchRole")
+FUNCTIONS = ("FailoverFunction", "ReplicationEventsFunction", "RedriveFunction", "ReadinessCheckFunction")
+ROLES = ("FailoverRole", "ReplicationEventsRole", "RedriveRole", "ReadinessCheckRole", "BatchRole")
 
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 QUICK = {"Delay": 0.2, "MaxAttempts": 100}
@@ -222,7 +222,12 @@ def matches(cloud, found, event):
 
 @pytest.mark.parametrize(
     ("role", "kinds"),
-    [("FailoverRole", ["member-"]), ("RedriveRole", ["member-", "work-"]), ("BatchRole", ["member-", "work-"])],
+    [
+        ("FailoverRole", ["member-"]),
+        ("RedriveRole", ["member-", "work-"]),
+        ("ReadinessCheckRole", ["member-", "work-"]),
+        ("BatchRole", ["member-", "work-"]),
+    ],
 )
 def test_the_policies_of_seventeen_members_fit_into_a_role(cloud, large, role, kinds):
     inline = inline_policies(cloud, large[role])
@@ -259,9 +264,13 @@ def test_every_member_has_its_alarm(cloud, large):
 def test_a_role_may_do_nothing_everywhere(cloud, stack, request):
     stack = request.getfixturevalue(stack)
     roles = stack.of_type("AWS::IAM::Role")
-    assert set(roles) == {*ROLES, "FailoverFunctionTickRole", "RedriveFunctionTickRole"}
+    ticking = ("FailoverFunction", "RedriveFunction", "ReadinessCheckFunction")
+    assert set(roles) == {*ROLES, *(f"{function}TickRole" for function in ticking)}
     attached = {logical: set(managed_policies(cloud, role)) for logical, role in roles.items()}
-    assert {logical: arns for logical, arns in attached.items() if arns} == {"RedriveRole": {stack["RedrivePolicy"]}}
+    assert {logical: arns for logical, arns in attached.items() if arns} == {
+        "RedriveRole": {stack["RedrivePolicy"]},
+        "ReadinessCheckRole": {stack["ReadinessCheckPolicy"]},
+    }
     for role in roles.values():
         for statement in statements(cloud, role):
             assert not any("*" in action for action in statement["Action"]), statement
@@ -295,6 +304,7 @@ WRITES = {
         "s3:PutJobTagging": {f"arn:aws:s3:*:{world.ACCOUNT}:job/*"},
         "iam:PassRole": {"BATCH"},
     },
+    "ReadinessCheckRole": {"s3:PutObject": {"STATE/drift.json"}},
     "BatchRole": {
         "s3:PutObject": {
             f"arn:aws:s3:::work-app-{region}/mrap-sentinel/{ALIAS}.mrap/*" for region in ("use1", "euw1")
@@ -541,10 +551,32 @@ def test_redrive_has_a_tick_and_no_retries(cloud, small):
     assert invoked["MaximumRetryAttempts"] == 0
 
 
+def test_readiness_is_checked_every_hour(cloud, small):
+    function = cloud("lambda")
+    alias = function.get_alias(FunctionName=small["ReadinessCheckFunction"], Name="live")["AliasArn"]
+    schedule = cloud("scheduler").get_schedule(Name=small["ReadinessCheckFunctionTick"])
+    assert (schedule["Target"]["Arn"], schedule["ScheduleExpression"]) == (alias, "rate(1 hour)")
+    assert json.loads(schedule["Target"]["Input"]) == {"command": "tick"}
+
+
+def test_readiness_looks_at_every_alarm_and_dead_letter_queue_of_the_stack(cloud, small):
+    """None is forgotten that the template makes, and none is expected that it does not make."""
+    found = variables(cloud, small, "ReadinessCheckFunction")
+    members = [entry.partition("@") for entry in TWO]
+    expected = set()
+    for name in found["STACK_ALARMS"].split(","):
+        name = f"{found['STACK_NAME']}{name}" if name.startswith("-") else name
+        expected |= {name.replace("{region}", region).replace("{bucket}", bucket) for bucket, _, region in members}
+    assert expected == set(small.of_type("AWS::CloudWatch::Alarm").values())
+    urls = {small[name] for name in ("FailoverDeadLetterQueue", "ReplicationEventsDeadLetterQueue")}
+    assert set(found["DEAD_LETTER_QUEUES"].split(",")) == {url.rpartition("/")[2] for url in urls}
+
+
 SETTINGS = {
     "FailoverFunction": ("SettingsVersion", 22),
     "ReplicationEventsFunction": ("ReplicationEventsSettingsVersion", 2),
     "RedriveFunction": ("RedriveSettingsVersion", 18),
+    "ReadinessCheckFunction": ("ReadinessCheckSettingsVersion", 8),
 }
 
 
@@ -605,7 +637,13 @@ def test_a_parameter_publishes_versions_of_those_functions_alone_that_have_it(cl
             return [int(alias["FunctionVersion"]) for alias in aliases]
 
         given, found = {}, [live()]
-        changes = {"RedriveJobs": 2, "HedgeDelayMillis": 301, "Redrive": "observe", "Tracing": "Active"}
+        changes = {
+            "RedriveJobs": 2,
+            "HedgeDelayMillis": 301,
+            "ReplicationTimeControl": "enabled",
+            "Redrive": "observe",
+            "Tracing": "Active",
+        }
         for parameter, value in changes.items():
             given[parameter] = value
             with contextlib.suppress(ClientError):  # nothing to change
@@ -617,7 +655,7 @@ def test_a_parameter_publishes_versions_of_those_functions_alone_that_have_it(cl
                 )
             cloudformation.get_waiter("stack_update_complete").wait(StackName=stack.name, WaiterConfig=QUICK)
             found.append(live())
-    assert found == [[1, 1, 1], [1, 1, 2], [2, 1, 2], [2, 1, 2], [3, 2, 3]]
+    assert found == [[1, 1, 1, 1], [1, 1, 2, 1], [2, 1, 2, 1], [2, 1, 2, 2], [2, 1, 2, 2], [3, 2, 3, 3]]
 
 
 @pytest.mark.parametrize(("asked", "reserved"), [(None, "5"), (7, "7"), (0, None)])

@@ -274,7 +274,11 @@ impl Turn<'_> {
     pub(crate) async fn glance(
         &self,
         state: &State,
-    ) -> (Result<Routes, ControlError>, Option<Evidence>, Option<Report>) {
+    ) -> (
+        Result<Routes, ControlError>,
+        Option<Evidence>,
+        Option<Report>,
+    ) {
         let avoid = believed_bad(state, None);
         let (routes, recorded, report) = join3(
             self.read_routes(&avoid),

@@ -74,7 +74,12 @@ impl Turn<'_> {
         let unread = f64::from(u32::try_from(report.unread.len()).unwrap_or(u32::MAX));
         let (unit, resolution) = (Unit::Count, Resolution::Minute);
         self.metrics()
-            .metric("CriticalFindings", count(Severity::Critical), unit, resolution)
+            .metric(
+                "CriticalFindings",
+                count(Severity::Critical),
+                unit,
+                resolution,
+            )
             .metric("Warnings", count(Severity::Warning), unit, resolution)
             .metric("Unread", unread, unit, resolution)
             .print(&self.deps.edge);

@@ -13,7 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use saphyr::{LoadableYamlNode, Yaml};
-use sentinel_core::settings::{CollectorSettings, RedriveSettings, Settings, SettingsError};
+use sentinel_core::settings::{
+    CollectorSettings, ReadinessSettings, RedriveSettings, Settings, SettingsError,
+};
 
 /// A parameter of the template.
 #[derive(Debug)]
@@ -96,7 +98,7 @@ struct Function {
     apart: &'static [(&'static str, &'static str)],
 }
 
-const FUNCTIONS: [Function; 3] = [
+const FUNCTIONS: [Function; 4] = [
     Function {
         resource: "FailoverFunction",
         read: |lookup| told(Settings::from_lookup(lookup)),
@@ -120,6 +122,12 @@ const FUNCTIONS: [Function; 3] = [
             ("REDRIVE_SAMPLE_SECONDS", "60"),
             ("REDRIVE_SAMPLE_MAX_SECONDS", "604800"),
         ],
+    },
+    Function {
+        resource: "ReadinessCheckFunction",
+        read: |lookup| told(ReadinessSettings::from_lookup(lookup)),
+        counts: [4, 1, 2],
+        apart: &[],
     },
 ];
 

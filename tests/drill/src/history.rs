@@ -24,11 +24,18 @@ pub enum Function {
     ReplicationEvents,
     /// Has it copied again.
     Redrive,
+    /// Finds what would make a failover lose data.
+    Readiness,
 }
 
 impl Function {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Failover, Self::ReplicationEvents, Self::Redrive];
+    pub const ALL: [Self; 4] = [
+        Self::Failover,
+        Self::ReplicationEvents,
+        Self::Redrive,
+        Self::Readiness,
+    ];
 
     /// The name of its binary, and how the labels of its environments begin.
     #[must_use]
@@ -37,6 +44,7 @@ impl Function {
             Self::Failover => "failover",
             Self::ReplicationEvents => "replication-events",
             Self::Redrive => "redrive",
+            Self::Readiness => "readiness-check",
         }
     }
 

@@ -51,6 +51,7 @@ pub fn called(function: Function) -> &'static str {
     match function {
         Function::Failover | Function::Redrive => function.name(),
         Function::ReplicationEvents => "events",
+        Function::Readiness => "ready",
     }
 }
 

@@ -36,6 +36,12 @@ pub fn collector_binary(built: &str) -> PathBuf {
     chosen_binary("COLLECTOR_BINARY", "replication-events", built)
 }
 
+/// Likewise the readiness check's, and `READINESS_BINARY`.
+#[must_use]
+pub fn readiness_binary(built: &str) -> PathBuf {
+    chosen_binary("READINESS_BINARY", "readiness-check", built)
+}
+
 fn chosen_binary(variable: &str, name: &str, built: &str) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "the edge of the tests")]
     let chosen = std::env::var_os(variable);

@@ -15,6 +15,7 @@ mod cloudwatch;
 mod control;
 mod endpoints;
 mod failure;
+mod inventory;
 mod lag;
 mod ledger;
 mod objects;

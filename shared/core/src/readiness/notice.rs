@@ -336,7 +336,7 @@ fn section<'a>(text: &mut String, title: &str, findings: impl Iterator<Item = &'
             let targets: Vec<&str> = finding.targets.iter().map(|one| one.as_str()).collect();
             let leaving = finding.leaving.as_ref();
             let leaving =
-                leaving.map_or_else(String::new, |from| format!(" for who leaves {from}"));
+                leaving.map_or_else(String::new, |from| format!(" for those who leave {from}"));
             let _ = writeln!(text, "    unfit: {}{leaving}", targets.join(", "));
         }
         let unconfirmed = if finding.unconfirmed {

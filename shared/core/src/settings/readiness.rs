@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reader::{Reader, invalid};
 use super::{DAY, SettingsError, Thresholds, Topology, WorkBuckets, work_buckets};
-use crate::names::{BucketName, Member, Members, MrapArn, TopicArn};
+use crate::names::{BucketName, Members, MrapArn, TopicArn};
 
 /// Whether the replication rules should be under Replication Time Control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,8 +42,9 @@ pub struct ReadinessSettings {
     pub time_control: TimeControl,
     /// `REPLICATION_EVENTS_QUEUE_ARN`; without it nobody listens to replication events.
     pub events_queue: Option<String>,
-    /// `STACK_ALARMS`: names of the alarms that the stack made, in the control Region. One with
-    /// `{region}` or `{bucket}` in it stands for one of every member.
+    /// `STACK_ALARMS`: names of the alarms that the stack made, in the control Region. One that
+    /// begins with a hyphen follows `STACK_NAME`; one with `{region}` or `{bucket}` in it stands
+    /// for one of every member.
     pub alarms: Vec<String>,
     /// `DEAD_LETTER_QUEUES`: names of queues in the control Region that should be empty.
     pub dead_letters: Vec<String>,
@@ -92,7 +93,11 @@ impl ReadinessSettings {
                 TimeControl::Any,
                 "any, enabled, disabled",
             )?,
-            alarms: of_members(list("STACK_ALARMS"), &members),
+            alarms: alarms(
+                list("STACK_ALARMS"),
+                read.optional("STACK_NAME").as_deref(),
+                &members,
+            )?,
             dead_letters: list("DEAD_LETTER_QUEUES"),
             events_queue,
             members,
@@ -100,18 +105,33 @@ impl ReadinessSettings {
     }
 }
 
-fn of_members(names: Vec<String>, members: &Members) -> Vec<String> {
-    let each = |name: String| -> Vec<String> {
-        if !name.contains("{region}") && !name.contains("{bucket}") {
-            return vec![name];
-        }
-        let fill = |member: &Member| {
-            let name = name.replace("{region}", member.region.as_str());
-            name.replace("{bucket}", member.bucket.as_str())
+fn alarms(
+    names: Vec<String>,
+    stack: Option<&str>,
+    members: &Members,
+) -> Result<Vec<String>, SettingsError> {
+    let mut alarms = Vec::new();
+    for name in names {
+        let name = match (name.starts_with('-'), stack) {
+            (false, _) => name,
+            (true, Some(stack)) => format!("{stack}{name}"),
+            (true, None) => {
+                return Err(SettingsError::Missing {
+                    name: "STACK_NAME",
+                    expected: "the stack's name: STACK_ALARMS has names that follow it",
+                });
+            }
         };
-        members.iter().map(fill).collect()
-    };
-    names.into_iter().flat_map(each).collect()
+        if name.contains("{region}") || name.contains("{bucket}") {
+            alarms.extend(members.iter().map(|member| {
+                let name = name.replace("{region}", member.region.as_str());
+                name.replace("{bucket}", member.bucket.as_str())
+            }));
+        } else {
+            alarms.push(name);
+        }
+    }
+    Ok(alarms)
 }
 
 fn is_queue(arn: &str) -> bool {
@@ -171,9 +191,12 @@ mod tests {
             ("MAX_LAG_SECONDS", "0"),
             ("REPLICATION_TIME_CONTROL", "yes"),
             ("REPLICATION_EVENTS_QUEUE_ARN", "events"),
+            ("STACK_ALARMS", "-failover-silent"),
         ] {
             let error = read(name, value).expect_err(name);
-            assert!(error.to_string().contains(name), "{name}={value}: {error}");
+            // Names that follow the stack's need that.
+            let name = name.replace("_ALARMS", "_NAME");
+            assert!(error.to_string().contains(&name), "{name}={value}: {error}");
         }
     }
 }

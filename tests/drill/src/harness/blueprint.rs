@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use sentinel_core::settings::{CollectorSettings, RedriveSettings, Settings};
+use sentinel_core::settings::{CollectorSettings, ReadinessSettings, RedriveSettings, Settings};
 use simulator::WorldConfig;
 
 use super::prober;
 use crate::scenario::Stage;
-use crate::{ACCOUNT, ALIAS, CONTROL_REGION, STATE_BUCKET, TOPIC, TOPIC_REGIONS, mrap_arn};
+use crate::{
+    ACCOUNT, ALIAS, CONTROL_REGION, STATE_BUCKET, TOPIC, TOPIC_REGIONS, alarm_name, mrap_arn,
+};
 
 /// The role that S3 Batch Operations assumes.
 const BATCH_ROLE: &str = "arn:aws:iam::111122223333:role/mrap-sentinel-batch";
@@ -17,12 +19,13 @@ pub(super) fn work_bucket(region: &str) -> String {
     format!("mrap-sentinel-work-{region}")
 }
 
-/// Settings of the three functions, as the template sets them.
+/// Settings of the four functions, as the template sets them.
 #[derive(Debug)]
 pub(super) struct Deployment {
     pub(super) failover: Settings,
     pub(super) collector: CollectorSettings,
     pub(super) redrive: RedriveSettings,
+    pub(super) readiness: ReadinessSettings,
 }
 
 impl Deployment {
@@ -30,6 +33,7 @@ impl Deployment {
         let failover = with(failover(stage), &stage.settings);
         let collector = common(stage);
         let redrive = with(redrive(stage), &stage.redrive);
+        let readiness = readiness(stage);
         let from = |variables: &BTreeMap<String, String>, name: &str| variables.get(name).cloned();
         Self {
             failover: Settings::from_lookup(|name| from(&failover, name))
@@ -37,6 +41,8 @@ impl Deployment {
             collector: CollectorSettings::from_lookup(|name| from(&collector, name))
                 .expect("settings of a scenario"),
             redrive: RedriveSettings::from_lookup(|name| from(&redrive, name))
+                .expect("settings of a scenario"),
+            readiness: ReadinessSettings::from_lookup(|name| from(&readiness, name))
                 .expect("settings of a scenario"),
         }
     }
@@ -83,16 +89,33 @@ fn failover(stage: &Stage) -> Variables {
     variables
 }
 
-fn redrive(stage: &Stage) -> Variables {
+fn work_buckets(stage: &Stage) -> (String, String) {
     let buckets: Vec<String> = stage
         .members
         .iter()
         .map(|member| format!("{}@{}", work_bucket(&member.region), member.region))
         .collect();
+    ("WORK_BUCKETS".to_owned(), buckets.join(","))
+}
+
+fn readiness(stage: &Stage) -> Variables {
+    let mut variables = failover(stage);
+    variables.extend([
+        work_buckets(stage),
+        (
+            "REPLICATION_EVENTS_QUEUE_ARN".to_owned(),
+            WorldConfig::new(0).events_queue_arn(),
+        ),
+        ("STACK_ALARMS".to_owned(), alarm_name("{region}")),
+    ]);
+    variables
+}
+
+fn redrive(stage: &Stage) -> Variables {
     let mut variables = common(stage);
     variables.extend([
         ("REDRIVE".to_owned(), "automatic".to_owned()),
-        ("WORK_BUCKETS".to_owned(), buckets.join(",")),
+        work_buckets(stage),
         ("BATCH_ROLE_ARN".to_owned(), BATCH_ROLE.to_owned()),
         topics(),
     ]);

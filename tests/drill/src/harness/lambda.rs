@@ -22,7 +22,7 @@ const SPARED: &str = "3";
 fn deadly(function: Function) -> u64 {
     match function {
         Function::ReplicationEvents => 2,
-        Function::Failover | Function::Redrive => 12,
+        Function::Failover | Function::Redrive | Function::Readiness => 12,
     }
 }
 

@@ -6,6 +6,7 @@ mod expect;
 mod machinery;
 mod outages;
 mod people;
+mod readiness;
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::scenario::Scenario;
 pub const DEFAULT: &str = "regional-outage";
 
 /// All of them, the default first.
-pub static ALL: [Scenario; 25] = [
+pub static ALL: [Scenario; 27] = [
     outages::REGIONAL_OUTAGE,
     outages::CONTROL_PLANE_OUTAGE,
     outages::FLAPPING_REGION,
@@ -44,6 +45,8 @@ pub static ALL: [Scenario; 25] = [
     copies::EVENT_STORM,
     copies::DUPLICATE_EVENTS,
     copies::REDRIVE_CRASH,
+    readiness::ONE_WAY_REPLICATION,
+    readiness::SILENT_KMS,
 ];
 
 /// A scenario by name.
