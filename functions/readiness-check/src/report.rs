@@ -71,7 +71,6 @@ impl Turn<'_> {
             let count = u32::try_from(report.count(severity)).unwrap_or(u32::MAX);
             f64::from(count)
         };
-        let unread = f64::from(u32::try_from(report.unread.len()).unwrap_or(u32::MAX));
         let (unit, resolution) = (Unit::Count, Resolution::Minute);
         self.metrics()
             .metric(
@@ -81,7 +80,6 @@ impl Turn<'_> {
                 resolution,
             )
             .metric("Warnings", count(Severity::Warning), unit, resolution)
-            .metric("Unread", unread, unit, resolution)
             .print(&self.deps.edge);
     }
 }

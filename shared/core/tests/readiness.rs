@@ -19,7 +19,7 @@ use sentinel_core::decide::Drift;
 use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, MemberEvidence, Observer, Verdict};
 use sentinel_core::names::Region;
 use sentinel_core::readiness::inventory::{
-    AlarmSeen, BucketLook, Encryption, EventTarget, Inventory, LifecycleAction, Looked,
+    AlarmSeen, BucketLook, Encryption, EventTarget, Inventory, JobRecords, LifecycleAction, Looked,
     PublicAccess, Records, RouteSeen, Rule, Scope, Subscription, Versioning, WorkLook,
 };
 use sentinel_core::readiness::notice::{
@@ -237,6 +237,7 @@ fn healthy() -> Inventory {
             self_test: Some(ago(20)),
             hold: None,
         }),
+        jobs: Looked::Found(JobRecords::default()),
     }
 }
 
@@ -364,6 +365,7 @@ const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| { i.alarms.insert(SILENT.to_owned(), Looked::Found(AlarmSeen { actions_enabled: false, has_actions: true })); }, "alarm/sentinel-failover-silent", Warning, ""),
     (|i| { i.alarms.insert(SILENT.to_owned(), Looked::Found(AlarmSeen { actions_enabled: true, has_actions: false })); }, "alarm/sentinel-failover-silent", Warning, ""),
     (|i| { i.dead_letters.insert(LETTERS.to_owned(), Looked::Found(3)); }, "dead-letters/sentinel-dead-letters", Warning, ""),
+    (|i| i.jobs = Looked::Found(JobRecords { failures: 2, last_failure: "AssumeRoleNotPermitted".to_owned() }), "batch-jobs/mfzwi23gnjvgw.mrap", Warning, ""),
     (|i| i.region = region("eu-west-1"), "control-region/eu-west-1", Warning, ""),
     (|i| records(i).self_test = Some(ago(27)), "self-test/mrap-sentinel-mfzwi23gnjvgw-self-test", Warning, ""),
     (|i| records(i).self_test = None, "self-test/mrap-sentinel-mfzwi23gnjvgw-self-test", Warning, ""),
@@ -764,6 +766,13 @@ fn records_are_read_from_the_failovers_document() {
     let over = now() + SignedDuration::from_hours(48);
     assert_eq!(Records::of(&document, over).hold, None);
     assert_eq!(Records::of(&json!({}), now()), Records::default());
+    let redrive = include_str!("fixtures/redrive/schema-1.json");
+    let jobs = JobRecords::of(&serde_json::from_str(redrive).unwrap());
+    assert_eq!(
+        (jobs.failures, jobs.last_failure.as_str()),
+        (3, "S3 refused to create it: access denied")
+    );
+    assert_eq!(JobRecords::of(&json!({})), JobRecords::default());
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl InventoryReader {
             until,
         };
         let settings = &self.settings;
-        let (members, work, endpoints, topics, alarms, dead_letters, (evidence, records)) = tokio::join!(
+        let (members, work, endpoints, topics, alarms, dead_letters, (evidence, records, jobs)) = tokio::join!(
             join_all(settings.members.iter().map(|member| look.bucket(member))),
             join_all(settings.members.regions().filter_map(|region| {
                 let bucket = settings.work_buckets.in_region(region)?;
@@ -92,6 +92,7 @@ impl InventoryReader {
             dead_letters,
             evidence,
             records,
+            jobs,
         }
     }
 }

@@ -8,7 +8,9 @@ use futures_util::future::join_all;
 use jiff::SignedDuration;
 use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence};
 use sentinel_core::names::{AlarmArn, Region};
-use sentinel_core::readiness::inventory::{AlarmSeen, Looked, Records, RouteSeen, Subscription};
+use sentinel_core::readiness::inventory::{
+    AlarmSeen, JobRecords, Looked, Records, RouteSeen, Subscription,
+};
 use sentinel_core::routes::{CONTROL_ENDPOINTS, Dial};
 use serde_json::Value;
 
@@ -187,11 +189,15 @@ impl Look<'_> {
     }
 
     /// What the other functions wrote down.
-    pub(super) async fn documents(&self, store: &Store) -> (Looked<Evidence>, Looked<Records>) {
+    pub(super) async fn documents(
+        &self,
+        store: &Store,
+    ) -> (Looked<Evidence>, Looked<Records>, Looked<JobRecords>) {
         let now = self.edge.now();
-        let (evidence, state) = tokio::join!(
+        let (evidence, state, redrive) = tokio::join!(
             store.load_optional::<Evidence>("evidence.json"),
             store.load_optional::<Value>("state.json"),
+            store.load_optional::<Value>("redrive.json"),
         );
         let evidence = document(evidence, |evidence: Evidence| {
             if evidence.schema == EVIDENCE_SCHEMA {
@@ -205,7 +211,10 @@ impl Look<'_> {
         let records = document(state, |state: Value| {
             Looked::Found(Records::of(&state, now))
         });
-        (evidence, records)
+        let jobs = document(redrive, |state: Value| {
+            Looked::Found(JobRecords::of(&state))
+        });
+        (evidence, records, jobs)
     }
 }
 

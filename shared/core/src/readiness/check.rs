@@ -36,6 +36,7 @@ pub enum Check {
     RequesterPays,
     WorkBucket,
     WorkBucketEncryption,
+    BatchJobs,
     Dials,
     Alarm,
     DeadLetters,
@@ -76,7 +77,7 @@ const fn row(check: Check, name: &'static str, worst: Severity, expects: &'stati
 use Severity::{Critical, Info, Warning};
 
 /// Every check, the worst first.
-pub const TABLE: [Row; 38] = [
+pub const TABLE: [Row; 39] = [
     row(
         Check::BucketExists,
         "bucket-exists",
@@ -226,6 +227,12 @@ pub const TABLE: [Row; 38] = [
         "work-bucket-encryption",
         Warning,
         "work buckets encrypt with SSE-S3",
+    ),
+    row(
+        Check::BatchJobs,
+        "batch-jobs",
+        Warning,
+        "the last Batch Operations job, with its role and manifest, did not fail",
     ),
     row(Check::Dials, "dials", Warning, "dials are 0 or 100"),
     row(

@@ -347,6 +347,28 @@ impl Records {
     }
 }
 
+/// What the redrive function's document tells of its jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JobRecords {
+    /// Jobs that failed in a row.
+    pub failures: u64,
+    /// Why the last of them failed.
+    pub last_failure: String,
+}
+
+impl JobRecords {
+    /// Of the redrive function's document, whatever else stands in it.
+    #[must_use]
+    pub fn of(document: &Value) -> Self {
+        let failures = document.pointer("/breaker/failures");
+        let last = document.pointer("/breaker/lastFailure");
+        Self {
+            failures: failures.and_then(Value::as_u64).unwrap_or_default(),
+            last_failure: last.and_then(Value::as_str).unwrap_or_default().to_owned(),
+        }
+    }
+}
+
 /// Everything that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
@@ -370,6 +392,8 @@ pub struct Inventory {
     pub evidence: Looked<Evidence>,
     /// The failover function's past.
     pub records: Looked<Records>,
+    /// The redrive function's jobs.
+    pub jobs: Looked<JobRecords>,
 }
 
 impl Inventory {
@@ -427,6 +451,7 @@ impl Inventory {
         }
         troubles.extend(self.evidence.trouble(|| "the evidence".to_owned()));
         troubles.extend(self.records.trouble(|| "the state".to_owned()));
+        troubles.extend(self.jobs.trouble(|| "the state of re-drives".to_owned()));
         troubles.into_iter().collect()
     }
 

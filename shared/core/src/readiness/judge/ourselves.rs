@@ -24,6 +24,7 @@ impl Bench<'_> {
         self.topics();
         self.alarms();
         self.dead_letters();
+        self.batch_jobs();
         self.self_test();
         self.hold();
         self.rehearsal();
@@ -143,6 +144,26 @@ impl Bench<'_> {
             });
             self.rule(Check::DeadLetters, name, found);
         }
+    }
+
+    /// Whether the role can be assumed, and may read and write, only a job tells.
+    fn batch_jobs(&mut self) {
+        let (check, subject) = (Check::BatchJobs, self.settings.mrap.alias());
+        let Some(jobs) = read_of(self, check, subject, &self.inventory.jobs) else {
+            return;
+        };
+        let found = jobs.filter(|jobs| jobs.failures > 0).map(|jobs| {
+            broken(
+                Warning,
+                format!(
+                    "the last {} Batch Operations jobs failed: {}",
+                    jobs.failures, jobs.last_failure
+                ),
+                "What fails to replicate stays as it is: nothing can be re-driven.",
+                "aws lambda invoke --function-name \"$REDRIVE_FUNCTION\" --cli-binary-format raw-in-base64-out --payload '{\"command\":\"redrive-status\"}' /dev/stdout",
+            )
+        });
+        self.rule(check, subject, found);
     }
 
     /// Only where the stack has the alarm that the self-test sets off.
