@@ -199,7 +199,7 @@ async fn it_ends_when_it_is_told_to() {
     assert_eq!(inventory.endpoints.len(), 5);
 }
 
-const RULES: &str = r#"<ReplicationConfiguration><Role>arn:aws:iam::111122223333:role/r</Role>
+const RULES: &str = r"<ReplicationConfiguration><Role>arn:aws:iam::111122223333:role/r</Role>
 <Rule><ID>whole</ID><Priority>3</Priority><Status>Enabled</Status><Filter><Prefix></Prefix></Filter>
 <DeleteMarkerReplication><Status>Enabled</Status></DeleteMarkerReplication>
 <SourceSelectionCriteria><SseKmsEncryptedObjects><Status>Enabled</Status></SseKmsEncryptedObjects>
@@ -213,7 +213,7 @@ const RULES: &str = r#"<ReplicationConfiguration><Role>arn:aws:iam::111122223333
 <DeleteMarkerReplication><Status>Disabled</Status></DeleteMarkerReplication>
 <Destination><Bucket>arn:aws:s3:::app-euw1</Bucket></Destination></Rule>
 <Rule><ID>old</ID><Prefix>logs/</Prefix><Status>Enabled</Status>
-<Destination><Bucket>arn:aws:s3:::app-euw1</Bucket></Destination></Rule></ReplicationConfiguration>"#;
+<Destination><Bucket>arn:aws:s3:::app-euw1</Bucket></Destination></Rule></ReplicationConfiguration>";
 
 #[tokio::test(start_paused = true)]
 async fn every_switch_of_a_rule_is_read() {

@@ -59,7 +59,7 @@ fn every_missing_permission_is_a_finding_and_no_crash() {
             };
             let id = stage.change(|world| world.add_fault(fault));
             let found = stage.found().await;
-            let expected = [&format!("permission/{permission}"), NOTHING[0]];
+            let expected = [format!("permission/{permission}"), NOTHING[0].to_owned()];
             assert_eq!(found, expected, "{operation}");
             stage.change(|world| world.remove_fault(id));
             assert_eq!(stage.found().await, NOTHING, "{operation} is allowed again");
@@ -137,6 +137,6 @@ fn without_the_state_bucket_nothing_is_reported() {
         stage.change(|world| world.add_fault(fault));
         let error = stage.invoke(json!({"command": "tick"})).await.unwrap_err();
         assert!(error.chain().contains("drift.json"), "{}", error.chain());
-        assert_eq!(stage.announced(), []);
+        assert!(stage.announced().is_empty());
     });
 }
