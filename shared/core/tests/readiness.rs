@@ -707,16 +707,16 @@ fn as_a_person_reads_it() {
     member(&mut inventory, C).lifecycle = failed();
     evidence(&mut inventory).vantage_points = 1;
     let (mut report, changes) = assess(&inventory, &settings(), None, now());
-    insta::assert_snapshot!("readiness report", text(&report));
+    insta::assert_snapshot!("report", text(&report));
     let told = tell(&mut report, &changes);
     insta::assert_snapshot!(
-        "readiness announcement",
+        "announcement",
         format!("{}\n\n{}", told[0].subject, told[0].text)
     );
     let answer = ReadinessAnswer::of(ReadinessCommand::Readiness, &report, &changes);
     assert_eq!(answer.outcome, ReadinessOutcome::Findings);
     assert_eq!(answer.report, text(&report));
-    insta::assert_snapshot!("readiness clean", text(&fresh(&healthy())));
+    insta::assert_snapshot!("clean", text(&fresh(&healthy())));
 }
 
 #[test]
