@@ -632,6 +632,73 @@ def metrics(name, protocol):
     )
 
 
+UNCONFIGURED = Scenario(
+    "unconfigured",
+    "What a bucket is not configured like has an error of its own for each thing, and none of them means a missing bucket.",
+    f"{S3_API}/ErrorResponses.html",
+    (
+        *(
+            s3(f"no {code}", operation, refused(404, code), bucket=PLAIN)
+            for operation, code in (
+                ("GetBucketReplication", "ReplicationConfigurationNotFoundError"),
+                ("GetObjectLockConfiguration", "ObjectLockConfigurationNotFoundError"),
+                ("GetBucketPolicy", "NoSuchBucketPolicy"),
+                ("GetBucketLifecycleConfiguration", "NoSuchLifecycleConfiguration"),
+            )
+        ),
+        *(
+            s3(f"{operation} of no bucket", operation, refused(404, "NoSuchBucket"), bucket="sentinel-none")
+            for operation in (
+                "GetBucketReplication", "GetObjectLockConfiguration", "GetBucketPolicy", "GetBucketEncryption",
+                "GetBucketLifecycleConfiguration", "GetBucketOwnershipControls", "GetPublicAccessBlock",
+                "GetBucketNotificationConfiguration", "ListBucketMetricsConfigurations", "GetBucketRequestPayment",
+            )
+        ),
+        Step("no topic", "sns", CONTROL_REGION, "ListSubscriptionsByTopic", {"TopicArn": f"{TOPIC}-none"},
+             refused(404, "NotFound")),
+    ),
+)
+
+CONFIGURATION = Scenario(
+    "configuration",
+    "A member's configuration as S3 tells it: rules, encryption, ownership, public access, policy, events, lifecycle.",
+    f"{S3_API}/API_GetBucketReplication.html and its neighbours",
+    (
+        *(
+            s3(operation, operation, expected, bucket=HOME, region=HOME_REGION)
+            for operation, expected in (
+                ("GetBucketReplication", ok(ReplicationConfiguration={"Role": str, "Rules": [{
+                    "ID": f"to-{AWAY}", "Status": "Enabled", "Filter": {"Prefix": ""}, "Priority": 0,
+                    "DeleteMarkerReplication": {"Status": "Disabled"},
+                    "Destination": {"Bucket": f"arn:aws:s3:::{AWAY}", "Metrics": {"Status": "Enabled"}},
+                }]})),
+                ("GetBucketEncryption", ok(ServerSideEncryptionConfiguration={
+                    "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}],
+                })),
+                ("GetBucketOwnershipControls", ok(OwnershipControls={
+                    "Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}],
+                })),
+                ("GetPublicAccessBlock", ok(PublicAccessBlockConfiguration={
+                    "BlockPublicAcls": True, "IgnorePublicAcls": True,
+                    "BlockPublicPolicy": True, "RestrictPublicBuckets": True,
+                })),
+                ("GetBucketPolicy", ok(Policy=str)),
+                ("GetBucketNotificationConfiguration", ok(QueueConfigurations=[{
+                    "QueueArn": str, "Events": ["s3:Replication:*"],
+                }])),
+                ("ListBucketMetricsConfigurations", ok(MetricsConfigurationList=[{"Id": "EntireBucket"}])),
+                ("GetBucketLifecycleConfiguration", ok(Rules=[{
+                    "Status": "Enabled", "Filter": {"Prefix": ".mrap-sentinel/"},
+                    "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+                }])),
+                ("GetBucketRequestPayment", ok(Payer="BucketOwner")),
+            )
+        ),
+        Step("subscriptions", "sns", CONTROL_REGION, "ListSubscriptionsByTopic", {"TopicArn": TOPIC},
+             ok(Subscriptions=[{"SubscriptionArn": str, "Protocol": "email", "Endpoint": str, "TopicArn": TOPIC}])),
+    ),
+)
+
 METRICS_IN_CBOR = metrics("metrics-in-cbor", "smithy-rpc-v2-cbor")
 METRICS_IN_JSON = metrics("metrics-in-json", "json")
 ALARMS_IN_CBOR = alarms("alarms-in-cbor", "smithy-rpc-v2-cbor")
@@ -639,10 +706,10 @@ ALARMS_IN_JSON = alarms("alarms-in-json", "json")
 
 ALL = (
     OBJECTS, VERSIONS, UNVERSIONED, CONDITIONAL_PUT, CONDITIONAL_DELETE, MULTIPART, MULTIPART_REFUSALS,
-    UPLOADS, LISTING, BUCKETS, REPLICATION,
+    UPLOADS, LISTING, BUCKETS, REPLICATION, UNCONFIGURED,
     ROUTES, PUBLISH, ALARMS_IN_CBOR, ALARMS_IN_JSON,
     METRICS_IN_CBOR, METRICS_IN_JSON,
 )
 
-# What MiniStack does not have at all.
-SIMULATOR_ONLY = (JOBS,)
+# What MiniStack does not have, or not without a deployment.
+SIMULATOR_ONLY = (JOBS, CONFIGURATION)

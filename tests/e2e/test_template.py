@@ -39,8 +39,14 @@ UNSCOPED = {
     *("cloudwatch:GetMetricData", "cloudwatch:ListMetrics", "xray:PutTelemetryRecords", "xray:PutTraceSegments"),
     *("s3:CreateJob", "s3:ListJobs", "cloudwatch:PutMetricData"),
 }
-FUNCTIONS = ("FailoverFunction", "HealthCheckFunction", "ReplicationEventsFunction", "RedriveFunction")
-ROLES = ("FailoverRole", "HealthCheckRole", "ReplicationEventsRole", "RedriveRole", "BatchRole")
+FUNCTIONS = (
+    "FailoverFunction",
+    "HealthCheckFunction",
+    "ReplicationEventsFunction",
+    "RedriveFunction",
+    "ReadinessCheckFunction",
+)
+ROLES = ("FailoverRole", "HealthCheckRole", "ReplicationEventsRole", "RedriveRole", "ReadinessCheckRole", "BatchRole")
 ELSEWHERE = {"WitnessRegion": "us-west-2", "HeartbeatRegion": "eu-west-2"}
 
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
@@ -228,6 +234,7 @@ def matches(cloud, found, event):
         ("FailoverRole", ["member-"]),
         ("HealthCheckRole", ["member-"]),
         ("RedriveRole", ["member-", "work-"]),
+        ("ReadinessCheckRole", ["member-", "work-"]),
         ("BatchRole", ["member-", "work-"]),
     ],
 )
@@ -268,10 +275,13 @@ def test_every_member_has_its_alarm(cloud, large):
 def test_a_role_may_do_nothing_everywhere(cloud, stack, request):
     stack = request.getfixturevalue(stack)
     roles = stack.of_type("AWS::IAM::Role")
-    schedules = {"FailoverFunctionTickRole", "HealthCheckFunctionRunRole", "RedriveFunctionTickRole"}
-    assert set(roles) == {*ROLES, *schedules}
+    ticking = ("FailoverFunction", "RedriveFunction", "ReadinessCheckFunction")
+    assert set(roles) == {*ROLES, "HealthCheckFunctionRunRole", *(f"{function}TickRole" for function in ticking)}
     attached = {logical: set(managed_policies(cloud, role)) for logical, role in roles.items()}
-    assert {logical: arns for logical, arns in attached.items() if arns} == {"RedriveRole": {stack["RedrivePolicy"]}}
+    assert {logical: arns for logical, arns in attached.items() if arns} == {
+        "RedriveRole": {stack["RedrivePolicy"]},
+        "ReadinessCheckRole": {stack["ReadinessCheckPolicy"]},
+    }
     for role in roles.values():
         for statement in statements(cloud, role):
             assert not any("*" in action for action in statement["Action"]), statement
@@ -312,6 +322,7 @@ WRITES = {
         "s3:PutJobTagging": {f"arn:aws:s3:*:{world.ACCOUNT}:job/*"},
         "iam:PassRole": {"BATCH"},
     },
+    "ReadinessCheckRole": {"s3:PutObject": {"STATE/drift.json"}},
     "BatchRole": {
         "s3:PutObject": {
             f"arn:aws:s3:::work-app-{region}/mrap-sentinel/{ALIAS}.mrap/*" for region in ("use1", "euw1")
@@ -585,6 +596,25 @@ def test_only_the_health_check_wakes(cloud, small):
     for role in ROLES:
         topics = {small["AlarmTopic"]} & allowed(cloud, small[role], "sns:Publish")
         assert bool(topics) == (role == "HealthCheckRole"), role
+def test_readiness_is_checked_every_hour(cloud, small):
+    function = cloud("lambda")
+    alias = function.get_alias(FunctionName=small["ReadinessCheckFunction"], Name="live")["AliasArn"]
+    schedule = cloud("scheduler").get_schedule(Name=small["ReadinessCheckFunctionTick"])
+    assert (schedule["Target"]["Arn"], schedule["ScheduleExpression"]) == (alias, "rate(1 hour)")
+    assert json.loads(schedule["Target"]["Input"]) == {"command": "tick"}
+
+
+def test_readiness_looks_at_every_alarm_and_dead_letter_queue_of_the_stack(cloud, small):
+    """None is forgotten that the template makes, and none is expected that it does not make."""
+    found = variables(cloud, small, "ReadinessCheckFunction")
+    members = [entry.partition("@") for entry in TWO]
+    expected = set()
+    for name in found["STACK_ALARMS"].split(","):
+        name = f"{found['STACK_NAME']}{name}" if name.startswith("-") else name
+        expected |= {name.replace("{region}", region).replace("{bucket}", bucket) for bucket, _, region in members}
+    assert expected == set(small.of_type("AWS::CloudWatch::Alarm").values())
+    urls = {small[name] for name in ("FailoverDeadLetterQueue", "ReplicationEventsDeadLetterQueue")}
+    assert set(found["DEAD_LETTER_QUEUES"].split(",")) == {url.rpartition("/")[2] for url in urls}
 
 
 SETTINGS = {
@@ -592,6 +622,7 @@ SETTINGS = {
     "HealthCheckFunction": ("HealthCheckSettingsVersion", 12),
     "ReplicationEventsFunction": ("ReplicationEventsSettingsVersion", 2),
     "RedriveFunction": ("RedriveSettingsVersion", 18),
+    "ReadinessCheckFunction": ("ReadinessCheckSettingsVersion", 8),
 }
 
 
@@ -653,7 +684,13 @@ def test_a_parameter_publishes_versions_of_those_functions_alone_that_have_it(cl
             return [int(alias["FunctionVersion"]) for alias in aliases]
 
         given, found = {}, [live()]
-        changes = {"RedriveJobs": 2, "HedgeDelayMillis": 301, "Redrive": "observe", "Tracing": "Active"}
+        changes = {
+            "RedriveJobs": 2,
+            "HedgeDelayMillis": 301,
+            "ReplicationTimeControl": "enabled",
+            "Redrive": "observe",
+            "Tracing": "Active",
+        }
         for parameter, value in changes.items():
             given[parameter] = value
             with contextlib.suppress(ClientError):  # nothing to change
@@ -665,7 +702,15 @@ def test_a_parameter_publishes_versions_of_those_functions_alone_that_have_it(cl
                 )
             cloudformation.get_waiter("stack_update_complete").wait(StackName=stack.name, WaiterConfig=QUICK)
             found.append(live())
-    assert found == [[1, 1, 1, 1], [1, 1, 1, 2], [2, 2, 1, 2], [2, 2, 1, 2], [3, 3, 2, 3]]
+    assert found == [
+        [1, 1, 1, 1, 1],
+        [1, 1, 1, 2, 1],
+        [2, 2, 1, 2, 1],
+        [2, 2, 1, 2, 2],
+        [2, 2, 1, 2, 2],
+        [3, 3, 2, 3, 3],
+    ]
+
 
 
 @pytest.mark.parametrize(("asked", "reserved"), [(None, "5"), (7, "7"), (0, None)])

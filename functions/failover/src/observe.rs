@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::{join, join_all, join3};
+use futures_util::future::{join_all, join3, join4};
 use jiff::{SignedDuration, Timestamp};
 use sentinel_aws::alarms::{DescribeError, DescribedAlarm};
 use sentinel_aws::control::ControlError;
@@ -10,9 +10,11 @@ use sentinel_core::alarm::AlarmState;
 use sentinel_core::decide::{Drift, Observation, Pending, Wish};
 use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, Verdict};
 use sentinel_core::names::{AlarmArn, Member, Region};
+use sentinel_core::readiness::{REPORT_KEY, Report};
 use sentinel_core::routes::Routes;
 use sentinel_core::state::{Source, State};
 use sentinel_core::triggers::AlarmNow;
+use serde_json::Value;
 
 use crate::deps::std_duration;
 use crate::error::Error;
@@ -101,10 +103,11 @@ impl Turn<'_> {
             });
         }
         let avoid = believed_bad(state, None);
-        let (routes, (evidence, probed), alarms) = join3(
+        let (routes, (evidence, probed), alarms, report) = join4(
             self.deps.control.routes(&avoid, self.within(READ_ROUTES)),
             self.evidence(state),
             self.describe(confirm),
+            self.readiness(),
         )
         .await;
         let routes = routes.map(|read| read.routes);
@@ -114,7 +117,7 @@ impl Turn<'_> {
             routes,
             evidence,
             probed,
-            drift: Drift::Unknown,
+            drift: report.map_or(Drift::Unknown, |report| report.drift(self.now())),
             alarms: alarms
                 .into_iter()
                 .map(|(arn, described)| (arn, alarm_now(described)))
@@ -199,6 +202,24 @@ impl Turn<'_> {
         }
     }
 
+    /// What the readiness check wrote. Whatever is wrong with it only means that drift is not known.
+    async fn readiness(&self) -> Option<Report> {
+        let document = match self.deps.store.load_optional::<Value>(REPORT_KEY).await {
+            Ok(found) => found?.0,
+            Err(error) => {
+                self.warn("the readiness report cannot be used", &error);
+                return None;
+            }
+        };
+        match Report::parse(document, &self.deps.settings.mrap) {
+            Ok(report) => Some(report),
+            Err(error) => {
+                self.warn("the readiness report cannot be used", &error);
+                None
+            }
+        }
+    }
+
     /// Describes alarms, each in its own Region.
     pub(crate) async fn describe(
         &self,
@@ -272,19 +293,28 @@ impl Turn<'_> {
             .map(|read| read.routes)
     }
 
-    /// Routes and recorded evidence for `status`: nothing is probed, nothing waits long.
+    /// Routes, recorded evidence and the readiness report for `status`: nothing is probed, nothing waits long.
     pub(crate) async fn glance(
         &self,
         state: &State,
-    ) -> (Result<Routes, ControlError>, Option<Evidence>) {
+    ) -> (
+        Result<Routes, ControlError>,
+        Option<Evidence>,
+        Option<Report>,
+    ) {
         let avoid = believed_bad(state, None);
-        let (routes, recorded) = join(self.read_routes(&avoid), self.recorded_evidence()).await;
+        let (routes, recorded, report) = join3(
+            self.read_routes(&avoid),
+            self.recorded_evidence(),
+            self.readiness(),
+        )
+        .await;
         // Of two that are equally new the one with the pairs.
         let evidence = [state.evidence.clone(), recorded]
             .into_iter()
             .flatten()
             .max_by_key(|evidence| evidence.observed_at);
-        (routes, evidence)
+        (routes, evidence, report)
     }
 }
 

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use sentinel_aws::store::StoreError;
 use sentinel_core::announce::Event;
 use sentinel_core::answer::{
-    Answer, ClaimStatus, MemberStatus, Outcome, RoutesShown, StatusDetails,
+    Answer, ClaimStatus, DriftStatus, MemberStatus, Outcome, RoutesShown, StatusDetails,
 };
 use sentinel_core::command::{Command, FailbackCommand, FailoverCommand};
 use sentinel_core::decide::{Order, Wish};
 use sentinel_core::evidence::Evidence;
+use sentinel_core::readiness::Report;
 use sentinel_core::state::{APPROVAL, Hold, Settled, State, StateError};
 
 use crate::cycle::Task;
@@ -283,7 +284,7 @@ impl Turn<'_> {
 
     async fn status(&self) -> Result<Answer, Error> {
         let state = self.load().await?.state;
-        let (routes, evidence) = self.glance(&state).await;
+        let (routes, evidence, report) = self.glance(&state).await;
         let now = self.now();
         let (shown, sight) = match routes {
             Ok(routes) => (
@@ -318,12 +319,18 @@ impl Turn<'_> {
         Ok(Answer {
             incident: state.incident.as_ref().map(|incident| incident.id.clone()),
             routes: shown,
-            status: Some(self.details(&state, evidence.as_ref(), now)),
+            status: Some(self.details(&state, evidence.as_ref(), report.as_ref(), now)),
             ..Answer::plain(Outcome::Status, explanation.join(" "))
         })
     }
 
-    fn details(&self, state: &State, evidence: Option<&Evidence>, now: Timestamp) -> StatusDetails {
+    fn details(
+        &self,
+        state: &State,
+        evidence: Option<&Evidence>,
+        report: Option<&Report>,
+        now: Timestamp,
+    ) -> StatusDetails {
         let settings = &self.deps.settings;
         StatusDetails {
             mode: settings.mode,
@@ -366,7 +373,7 @@ impl Turn<'_> {
                 .proposal
                 .as_ref()
                 .map(|proposal| proposal.plan.decision.clone()),
-            drift: "unknown: no report of the readiness check".to_owned(),
+            drift: DriftStatus::of(report, now),
             failback_suspended: state.failback_suspended.clone(),
             accepted: state.accepted.keys().cloned().collect(),
             unpublished: state.outbox.len(),

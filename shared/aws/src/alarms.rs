@@ -39,6 +39,8 @@ pub struct DescribedAlarm {
     pub suppressed_by: Option<String>,
     /// Whether its actions are switched on.
     pub actions_enabled: bool,
+    /// Whether anything is done when it goes to ALARM.
+    pub has_actions: bool,
     /// The metrics it watches; none for a composite or a log alarm.
     pub metrics: Vec<WatchedMetric>,
     /// A composite alarm's rule, which names its children.
@@ -178,6 +180,7 @@ fn of_metric(alarm: &MetricAlarm) -> Option<(String, DescribedAlarm)> {
             transitioned_at: time(alarm.state_transitioned_timestamp()),
             suppressed_by: None,
             actions_enabled: alarm.actions_enabled().unwrap_or(true),
+            has_actions: !alarm.alarm_actions().is_empty(),
             metrics: own.into_iter().chain(in_math).collect(),
             rule: None,
         },
@@ -195,6 +198,7 @@ fn of_composite(alarm: &CompositeAlarm) -> Option<(String, DescribedAlarm)> {
                 .actions_suppressed_by()
                 .map(|by| by.as_str().to_owned()),
             actions_enabled: alarm.actions_enabled().unwrap_or(true),
+            has_actions: !alarm.alarm_actions().is_empty(),
             metrics: Vec::new(),
             rule: alarm.alarm_rule().map(str::to_owned),
         },
@@ -210,6 +214,7 @@ fn of_log(alarm: &LogAlarm) -> Option<(String, DescribedAlarm)> {
             transitioned_at: time(alarm.state_transitioned_timestamp()),
             suppressed_by: None,
             actions_enabled: alarm.actions_enabled().unwrap_or(true),
+            has_actions: !alarm.alarm_actions().is_empty(),
             metrics: Vec::new(),
             rule: None,
         },

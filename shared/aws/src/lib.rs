@@ -15,6 +15,7 @@ pub mod endpoints;
 pub mod failure;
 pub mod heartbeat;
 mod hedge;
+pub mod inventory;
 pub mod lag;
 pub mod ledger;
 pub mod limits;

@@ -31,6 +31,8 @@ pub enum Purpose {
     Arrival,
     /// Files of megabytes, written and read in the background.
     Files,
+    /// A look at configuration, hundreds at once: nothing waits for it but the report.
+    Look,
 }
 
 /// How long a client waits and how often it tries.
@@ -69,6 +71,7 @@ impl Purpose {
             Self::Announce | Self::Arrival => row(1_000, 3_000, 8_000, 3),
             Self::Alarms => row(1_000, 3_000, 6_000, 2),
             Self::Files => row(2_000, 10_000, 25_000, 3),
+            Self::Look => row(2_000, 4_000, 10_000, 3),
             Self::Upload => row(2_000, 20_000, 60_000, 4),
             Self::Jobs => row(1_000, 5_000, 12_000, 3),
             Self::Probe(limit) | Self::Control(limit) => once(limit),

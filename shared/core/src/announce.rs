@@ -129,6 +129,10 @@ pub enum Event {
     RedriveReleased,
     /// An operator asked for a re-drive.
     RedriveAsked,
+    /// The readiness check found something new, something worse, or something in order again.
+    ReadinessChanged,
+    /// The week's summary of the readiness check.
+    ReadinessDigest,
 }
 
 impl Event {
@@ -180,6 +184,8 @@ impl Event {
             Self::RedriveHeld => "redrive-held",
             Self::RedriveReleased => "redrive-released",
             Self::RedriveAsked => "redrive-asked",
+            Self::ReadinessChanged => "readiness-changed",
+            Self::ReadinessDigest => "readiness-digest",
         }
     }
 

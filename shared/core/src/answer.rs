@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::decide::{Assessment, Decision};
+use crate::announce::Severity;
+use crate::decide::{Assessment, Decision, Drift};
 use crate::evidence::{PairEvidence, ServingEvidence};
 use crate::guard::{Guard, GuardReport};
 use crate::names::Region;
+use crate::readiness::Report;
 use crate::routes::Routes;
 use crate::state::{Actor, Change, ClosedIncident, Hold, Kind, Plan, SelfTest, Trigger};
 
@@ -127,6 +129,73 @@ pub struct ClaimStatus {
     pub expires: Timestamp,
 }
 
+/// What the readiness check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftStatus {
+    /// In one sentence.
+    pub detail: String,
+    /// Age of the report in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<i64>,
+    /// What it found, the worst first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<FindingStatus>,
+}
+
+/// One finding as `status` shows it; `readiness` tells what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FindingStatus {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Check and subject.
+    pub id: String,
+    /// What was seen.
+    pub evidence: String,
+    /// Regions that it makes unfit to serve.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Region>,
+}
+
+impl DriftStatus {
+    /// What this report says now.
+    #[must_use]
+    pub fn of(report: Option<&Report>, now: Timestamp) -> Self {
+        let Some(report) = report else {
+            return Self {
+                detail: "unknown: no report of the readiness check".to_owned(),
+                age_seconds: None,
+                findings: Vec::new(),
+            };
+        };
+        let detail = match (report.drift(now), report.findings.len()) {
+            (Drift::Unknown, _) => format!(
+                "unknown: the last report of the readiness check is of {}",
+                report.observed_at
+            ),
+            (Drift::Known { .. }, 0) => format!("none: {} checks found nothing", report.checked),
+            (Drift::Known { findings, .. }, some) if findings.is_empty() => {
+                format!("{some} findings, none of them stands against a failover")
+            }
+            (Drift::Known { .. }, some) => {
+                format!("{some} findings, some of them stand against a failover")
+            }
+        };
+        let findings = report.findings.iter().map(|finding| FindingStatus {
+            severity: finding.severity,
+            id: finding.id.clone(),
+            evidence: finding.evidence.clone(),
+            targets: finding.targets.clone(),
+        });
+        Self {
+            detail,
+            age_seconds: Some(now.duration_since(report.observed_at).as_secs()),
+            findings: findings.collect(),
+        }
+    }
+}
+
 /// What `status` adds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -156,8 +225,8 @@ pub struct StatusDetails {
     pub unproven: Option<String>,
     /// The decision that can be approved.
     pub proposal: Option<String>,
-    /// What is known of drift.
-    pub drift: String,
+    /// What the readiness check found.
+    pub drift: DriftStatus,
     /// Why automatic failback is suspended, if it is.
     pub failback_suspended: Option<String>,
     /// Members that a person made active although nothing showed them good.

@@ -247,6 +247,10 @@ fn unknown(name: &str) -> CommandError {
             command,
             function: "redrive",
         },
+        None if name == "readiness" => CommandError::OfAnother {
+            command: "readiness",
+            function: "readiness-check",
+        },
         None => CommandError::NoSuchCommand {
             command: name.to_owned(),
             commands: &NAMES,

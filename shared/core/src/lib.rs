@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod names;
 pub mod notice;
 pub mod payload;
+pub mod readiness;
 pub mod reasons;
 pub mod reconcile;
 pub mod redrive;

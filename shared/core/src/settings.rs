@@ -12,11 +12,14 @@ use crate::names::{BucketName, Members, MrapArn, Region, TopicArn};
 mod collector;
 mod health;
 mod reader;
+mod readiness;
 mod redrive;
 
 pub use collector::CollectorSettings;
 pub use health::{HealthSettings, WitnessOf};
 use reader::{Reader, invalid};
+pub use readiness::{ReadinessSettings, TimeControl};
+use redrive::work_buckets;
 pub use redrive::{RedriveMode, RedriveSettings, RedriveThresholds, WorkBuckets};
 
 /// Why the settings were refused.

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::*;
 use jiff::Timestamp;
-use sentinel_core::decide::{Decision, Drift, Wish};
+use sentinel_core::decide::{Decision, Drift, Unfit, Wish};
 use sentinel_core::evidence::{Observer, Verdict};
 use sentinel_core::guard::{Guard, GuardVerdict};
 use sentinel_core::names::Region;
@@ -67,6 +67,18 @@ impl Basis {
             Self::OperatorFailover | Self::Switchover => &[B],
             Self::Failback => &[A],
         }
+    }
+
+    /// The Region that stops serving.
+    fn left(self) -> &'static str {
+        if self == Self::Failback { B } else { A }
+    }
+}
+
+fn unfit(what: &str, leaving: Option<&str>) -> Unfit {
+    Unfit {
+        leaving: leaving.map(region),
+        what: what.to_owned(),
     }
 }
 
@@ -146,8 +158,10 @@ const TABLE: &[(Guard, &str, Disturb, &str)] = &[
     (Guard::TargetIsHealthy, "throttled", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Throttled, 5)) }, "BBB "),
     (Guard::TargetIsHealthy, "misconfigured", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Misconfigured, 5)) }, "BBB "),
     (Guard::TargetIsHealthy, "never probed", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Unknown, 5)) }, "BBB "),
-    (Guard::TargetNotDrifted, "a finding", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec!["no rule towards home".to_owned()])).collect(), } }, "BBBB"),
-    (Guard::TargetNotDrifted, "a finding elsewhere", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: BTreeMap::from([(region(if b == Basis::Failback { C } else { A }), vec!["no metrics".to_owned()])]), } }, "...."),
+    (Guard::TargetNotDrifted, "a finding", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule towards home", None)])).collect(), } }, "BBBB"),
+    (Guard::TargetNotDrifted, "a finding elsewhere", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: BTreeMap::from([(region(if b == Basis::Failback { C } else { A }), vec![unfit("no metrics", None)])]), } }, "...."),
+    (Guard::TargetNotDrifted, "a finding for those who leave", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule", Some(b.left()))])).collect(), } }, "BBBB"),
+    (Guard::TargetNotDrifted, "a finding for those who leave another", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule", Some(if b == Basis::Failback { A } else { C }))])).collect(), } }, "...."),
     (Guard::TargetNotDrifted, "unknown", |w, _| w.drift = Drift::Unknown, "..BB"),
     (Guard::LossIsAcceptable, "one second too much", |w, b| exposure(w, b.targets(), Some(901)), "BBBB"),
     (Guard::LossIsAcceptable, "just acceptable", |w, b| exposure(w, b.targets(), Some(900)), "...."),

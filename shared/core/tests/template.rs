@@ -14,7 +14,7 @@ use std::fmt::Debug;
 
 use saphyr::{LoadableYamlNode, Yaml};
 use sentinel_core::settings::{
-    CollectorSettings, HealthSettings, RedriveSettings, Settings, SettingsError,
+    CollectorSettings, HealthSettings, ReadinessSettings, RedriveSettings, Settings, SettingsError,
 };
 
 /// A parameter of the template.
@@ -103,7 +103,7 @@ struct Function {
 
 const ROOT: &str = "template.yaml";
 
-const FUNCTIONS: [Function; 5] = [
+const FUNCTIONS: [Function; 6] = [
     Function {
         file: ROOT,
         resource: "FailoverFunction",
@@ -174,6 +174,14 @@ const FUNCTIONS: [Function; 5] = [
             ("REDRIVE_SAMPLE_SECONDS", "60"),
             ("REDRIVE_SAMPLE_MAX_SECONDS", "604800"),
         ],
+    },
+    Function {
+        file: ROOT,
+        resource: "ReadinessCheckFunction",
+        read: |lookup| told(ReadinessSettings::from_lookup(lookup)),
+        unset: &[],
+        counts: [4, 1, 2],
+        apart: &[],
     },
 ];
 

@@ -27,15 +27,18 @@ pub enum Function {
     ReplicationEvents,
     /// Has it copied again.
     Redrive,
+    /// Finds what would make a failover lose data.
+    Readiness,
 }
 
 impl Function {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Failover,
         Self::HealthCheck,
         Self::ReplicationEvents,
         Self::Redrive,
+        Self::Readiness,
     ];
 
     /// The name of its binary, and how the labels of its environments begin.
@@ -46,6 +49,7 @@ impl Function {
             Self::HealthCheck => "health-check",
             Self::ReplicationEvents => "replication-events",
             Self::Redrive => "redrive",
+            Self::Readiness => "readiness-check",
         }
     }
 

@@ -52,6 +52,7 @@ pub fn called(function: Function) -> &'static str {
         Function::Failover | Function::Redrive => function.name(),
         Function::HealthCheck => "health",
         Function::ReplicationEvents => "events",
+        Function::Readiness => "ready",
     }
 }
 

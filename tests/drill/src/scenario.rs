@@ -6,7 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde_json::Value;
 use simulator::cloudwatch::AlarmState;
-use simulator::{Fault, JobRules, Outage, SimTime, Timing, Versioning};
+use simulator::{Encryption, Fault, JobRules, Outage, SimTime, Timing, Versioning};
 
 use crate::history::History;
 use crate::verdict::Violation;
@@ -119,6 +119,27 @@ pub enum Action {
         /// Whether it works.
         enabled: bool,
     },
+    /// Somebody edits a replication rule of the mesh.
+    Rule {
+        /// Source bucket.
+        source: String,
+        /// Destination bucket.
+        destination: String,
+        /// What is different from now on.
+        change: RuleChange,
+    },
+    /// Somebody changes what a bucket encrypts new objects with.
+    Encrypt {
+        /// The bucket.
+        bucket: String,
+        /// From now on.
+        encryption: Encryption,
+    },
+    /// An operator has everything of a bucket replicated that never was, and confirms the price.
+    SweepUnreplicated {
+        /// The bucket.
+        source: String,
+    },
     /// Somebody sends a message to the queue of replication events.
     Message(String),
     /// As soon as a third of a job with so many versions or more has run, something happens, and
@@ -151,6 +172,15 @@ pub enum Action {
         /// The remedy.
         remedy: Box<Action>,
     },
+}
+
+/// An edit of a replication rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleChange {
+    /// Whether it is enabled.
+    Enabled(bool),
+    /// Key for replicas; without one objects under KMS are not replicated.
+    ReplicaKey(Option<String>),
 }
 
 /// One line of the script.
@@ -214,6 +244,8 @@ pub struct Stage {
     pub redrive: BTreeMap<String, String>,
     /// Members whose default encryption is SSE-KMS, with the ARN of their key.
     pub encrypted: BTreeMap<String, String>,
+    /// Whether the readiness check runs, every hour.
+    pub is_checked: bool,
     /// Mean time between two requests of a client, where it is not the usual one.
     pub pace: Option<Duration>,
     /// Probability that an invocation of `replication-events` or `redrive` dies in the middle.
@@ -245,6 +277,7 @@ impl Default for Stage {
             settings: BTreeMap::new(),
             redrive: BTreeMap::new(),
             encrypted: BTreeMap::new(),
+            is_checked: false,
             pace: None,
             deaths: 0.0,
             repeats: 0.02,
@@ -279,6 +312,13 @@ impl Stage {
     pub fn with_tokyo(mut self) -> Self {
         self.members
             .extend(members(&[("app-apne1", "ap-northeast-1")]));
+        self
+    }
+
+    /// With the readiness check on its schedule.
+    #[must_use]
+    pub fn checked(mut self) -> Self {
+        self.is_checked = true;
         self
     }
 

@@ -144,7 +144,7 @@ fn acting(history: &History) -> Vec<&Invocation> {
                 && !is_a_look(&entry.operation)
         });
         match invocation.function {
-            Function::Failover | Function::HealthCheck => false,
+            Function::Failover | Function::HealthCheck | Function::Readiness => false,
             Function::ReplicationEvents => sent.count() > 0,
             Function::Redrive => sent.count() > 2,
         }

@@ -120,6 +120,10 @@ class Automation:
         """The answer of the redrive function to a command."""
         return self._invoked(self.outputs["RedriveFunction"], {"command": name, **fields})
 
+    def readiness(self):
+        """The answer of the readiness check, which looks anew."""
+        return self._invoked(self.outputs["ReadinessCheckFunction"], {"command": "readiness"})
+
     def deliver(self, bodies):
         """Messages to the replication-events function, as Lambda hands them on from its queue; what failed of them."""
         arn = self.outputs["ReplicationEventsQueueArn"]

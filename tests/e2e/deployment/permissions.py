@@ -9,7 +9,20 @@ from cloud import ACCOUNT
 _ROUTES = "/v20180820/mrap/instances/"
 _JOBS = "/v20180820/jobs"
 # What is done to a bucket; all else of S3 is done to objects. A statement that names both resources means these pairs.
-_OF_BUCKETS = {"s3:ListBucket", "s3:ListBucketVersions"}
+_CONFIGURATION = {
+    "versioning": "s3:GetBucketVersioning",
+    "replication": "s3:GetReplicationConfiguration",
+    "encryption": "s3:GetEncryptionConfiguration",
+    "object-lock": "s3:GetBucketObjectLockConfiguration",
+    "ownershipControls": "s3:GetBucketOwnershipControls",
+    "publicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "policy": "s3:GetBucketPolicy",
+    "notification": "s3:GetBucketNotification",
+    "metrics": "s3:GetMetricsConfiguration",
+    "lifecycle": "s3:GetLifecycleConfiguration",
+    "requestPayment": "s3:GetBucketRequestPayment",
+}
+_OF_BUCKETS = {"s3:ListBucket", "s3:ListBucketVersions", *_CONFIGURATION.values()}
 
 
 @dataclass(frozen=True, order=True)
@@ -71,6 +84,13 @@ def used(request):
             return {Permission("s3:DeleteObject", f"arn:aws:s3:::{request.bucket}/{key}") for key in request.deleted}
         case "s3" if "versions" in request.query:
             return {Permission("s3:ListBucketVersions", f"arn:aws:s3:::{request.bucket}")}
+        case "s3" if request.bucket and request.method == "GET" and _CONFIGURATION.keys() & set(request.query):
+            [asked] = _CONFIGURATION.keys() & set(request.query)
+            return {Permission(_CONFIGURATION[asked], f"arn:aws:s3:::{request.bucket}")}
+        case "s3" if request.bucket and request.method == "HEAD":
+            return {Permission("s3:ListBucket", f"arn:aws:s3:::{request.bucket}")}
+        case "sns" if request.operation == "ListSubscriptionsByTopic":
+            return {Permission("sns:ListSubscriptionsByTopic", request.form["TopicArn"][0])}
         case "sns" if request.operation == "Publish":
             return {Permission("sns:Publish", request.form["TopicArn"][0])}
         case "monitoring" if request.operation == "DescribeAlarms":

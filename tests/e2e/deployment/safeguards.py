@@ -10,7 +10,8 @@ from processed import Processed
 
 # Every service that any role of ours has to do with, and no administration.
 _WITHIN = [
-    *("s3:*", "sns:Publish", "sqs:SendMessage", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
+    *("s3:*", "sns:Publish", "sns:ListSubscriptionsByTopic", "sqs:SendMessage"),
+    *("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
     *("cloudwatch:DescribeAlarms", "cloudwatch:ListMetrics", "cloudwatch:GetMetricData", "events:PutEvents"),
     *("logs:CreateLogStream", "logs:PutLogEvents", "xray:*", "lambda:InvokeFunction", "iam:PassRole"),
     *("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),

@@ -34,7 +34,7 @@ NOT_ASKED_BY_THE_FUNCTION = {
 # The stack's roles. S3 assumes the batch role; the simulator, which stands in for it here, assumes none.
 OF_THE_STACK = {
     *("FailoverRole", "FailoverFunctionTickRole", "ReplicationEventsRole", "RedriveRole", "RedriveFunctionTickRole"),
-    *("HealthCheckRole", "HealthCheckFunctionRunRole", "BatchRole"),
+    *("HealthCheckRole", "HealthCheckFunctionRunRole", "ReadinessCheckRole", "ReadinessCheckFunctionTickRole", "BatchRole"),
 }
 # The data plane's roles, of which no request can tell: why.
 NOT_ASSUMED = {
@@ -46,7 +46,7 @@ NOT_ASSUMED = {
 @pytest.fixture
 def everything_played(request):
     """Skips where tests were left out: nothing could be said of what was never tried."""
-    for name in ("test_scenarios", "test_replications", "test_updates", "test_watching"):
+    for name in ("test_scenarios", "test_replications", "test_readiness", "test_updates", "test_watching"):
         written = {each for each in vars(importlib.import_module(name)) if each.startswith("test_")}
         chosen = {item.originalname for item in request.session.items if item.module.__name__ == name}
         if left_out := written - chosen:

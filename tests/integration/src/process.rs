@@ -42,6 +42,12 @@ pub fn health_check_binary(built: &str) -> PathBuf {
     chosen_binary("HEALTH_CHECK_BINARY", "health-check", built)
 }
 
+/// Likewise the readiness check's, and `READINESS_BINARY`.
+#[must_use]
+pub fn readiness_binary(built: &str) -> PathBuf {
+    chosen_binary("READINESS_BINARY", "readiness-check", built)
+}
+
 fn chosen_binary(variable: &str, name: &str, built: &str) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "the edge of the tests")]
     let chosen = std::env::var_os(variable);

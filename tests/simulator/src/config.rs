@@ -121,6 +121,8 @@ pub struct EventRules {
     pub enabled: bool,
     /// ARN of the SNS topic in between; `None` if S3 sends to the queue itself.
     pub through_topic: Option<String>,
+    /// Name of the queue, in the default location.
+    pub queue: String,
 }
 
 impl Default for EventRules {
@@ -128,6 +130,7 @@ impl Default for EventRules {
         Self {
             enabled: true,
             through_topic: None,
+            queue: "replication-events".to_owned(),
         }
     }
 }
@@ -178,6 +181,85 @@ pub struct BucketConfig {
     /// How objects are encrypted that do not say it themselves.
     #[serde(default)]
     pub encryption: Encryption,
+}
+
+/// What else a bucket is configured like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BucketSettings {
+    /// Whether Object Lock is on.
+    pub object_lock: bool,
+    /// Object ownership; `None` for none.
+    pub ownership: Option<String>,
+    /// Whether all four switches of the public access block are on, or off; `None` without one.
+    pub public_access_blocked: Option<bool>,
+    /// The bucket policy.
+    pub policy: Option<String>,
+    /// Queue or topic that replication events go to.
+    pub replication_events_to: Option<String>,
+    /// Whether request metrics are on for the whole bucket.
+    pub request_metrics: bool,
+    /// Lifecycle rules. Nothing acts on them here.
+    pub lifecycle: Vec<LifecycleRule>,
+    /// Whether requesters pay.
+    pub requester_pays: bool,
+}
+
+/// A lifecycle rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LifecycleRule {
+    /// Keys must start with this.
+    pub prefix: String,
+    /// When objects expire.
+    pub expires_after_days: Option<u32>,
+    /// When old versions do.
+    pub noncurrent_after_days: Option<u32>,
+}
+
+impl Default for BucketSettings {
+    /// As S3 makes buckets today.
+    fn default() -> Self {
+        Self {
+            object_lock: false,
+            ownership: Some("BucketOwnerEnforced".to_owned()),
+            public_access_blocked: Some(true),
+            policy: None,
+            replication_events_to: None,
+            request_metrics: false,
+            lifecycle: Vec::new(),
+            requester_pays: false,
+        }
+    }
+}
+
+impl BucketSettings {
+    /// As a member's bucket should be: delegating to access points, with its replication events
+    /// going to `events` and the canaries' old versions removed.
+    #[must_use]
+    pub fn of_member(account: &str, events: Option<String>) -> Self {
+        let policy = serde_json::json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Sid": "DelegatedToMultiRegionAccessPoints",
+                "Effect": "Allow",
+                "Principal": "*",
+                "Action": ["s3:GetObject*", "s3:PutObject*"],
+                "Condition": {"StringEquals": {"s3:DataAccessPointAccount": account}},
+            }],
+        });
+        Self {
+            policy: Some(policy.to_string()),
+            replication_events_to: events,
+            request_metrics: true,
+            lifecycle: vec![LifecycleRule {
+                prefix: ".mrap-sentinel/".to_owned(),
+                expires_after_days: None,
+                noncurrent_after_days: Some(1),
+            }],
+            ..Self::default()
+        }
+    }
 }
 
 /// Encryption at rest.
@@ -233,6 +315,9 @@ pub struct ReplicationRule {
     /// Whether delete markers are replicated.
     #[serde(default)]
     pub delete_markers: bool,
+    /// Whether changes of replicas flow back. Nothing changes replicas here.
+    #[serde(default = "yes")]
+    pub replica_modifications: bool,
     /// Replication metrics, without which there are no replication events either.
     #[serde(default = "yes")]
     pub metrics: bool,
@@ -261,6 +346,7 @@ impl ReplicationRule {
             enabled: true,
             priority: 0,
             delete_markers: false,
+            replica_modifications: true,
             metrics: true,
             time_control: false,
             replica_kms_key: None,
@@ -588,6 +674,13 @@ impl WorldConfig {
     #[must_use]
     pub fn topic_arn(&self, region: &str, name: &str) -> String {
         format!("arn:aws:sns:{region}:{}:{name}", self.account)
+    }
+
+    /// The ARN of the queue of replication events.
+    #[must_use]
+    pub fn events_queue_arn(&self) -> String {
+        let (region, queue) = (&self.default_location, &self.replication_events.queue);
+        format!("arn:aws:sqs:{region}:{}:{queue}", self.account)
     }
 
     /// The ARN of an MRAP of this world.

@@ -76,9 +76,9 @@ mod wire;
 mod world;
 
 pub use config::{
-    AlreadyReplicated, BucketConfig, ClientConfig, DEFAULT_EPOCH, Encryption, EventRules, JobRules,
-    MemberConfig, MrapConfig, RepeatedToken, ReplicationRule, Timing, TopicConfig, UnknownJob,
-    Versioning, WorldConfig,
+    AlreadyReplicated, BucketConfig, BucketSettings, ClientConfig, DEFAULT_EPOCH, Encryption,
+    EventRules, JobRules, LifecycleRule, MemberConfig, MrapConfig, RepeatedToken, ReplicationRule,
+    Timing, TopicConfig, UnknownJob, Versioning, WorldConfig,
 };
 pub use connector::SimClient;
 pub use faults::{Fault, FaultId, FaultKind, Outage, Service};

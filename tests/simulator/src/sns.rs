@@ -19,18 +19,26 @@ const MAX_BYTES: usize = 262_144;
 pub(crate) struct Topics {
     account: String,
     arns: BTreeSet<String>,
+    /// Protocol, endpoint, and whether it was confirmed, by topic.
+    subscriptions: BTreeMap<String, Vec<(String, String, bool)>>,
     published: Vec<Published>,
 }
 
 impl Topics {
     pub(crate) fn new(config: &WorldConfig) -> Self {
+        let arns: BTreeSet<String> = config
+            .topics
+            .iter()
+            .map(|topic| config.topic_arn(&topic.region, &topic.name))
+            .collect();
+        let somebody = ("email".to_owned(), "sre@example.com".to_owned(), true);
         Self {
             account: config.account.clone(),
-            arns: config
-                .topics
+            subscriptions: arns
                 .iter()
-                .map(|topic| config.topic_arn(&topic.region, &topic.name))
+                .map(|arn| (arn.clone(), vec![somebody.clone()]))
                 .collect(),
+            arns,
             published: Vec::new(),
         }
     }
@@ -43,6 +51,46 @@ impl Topics {
         &self.arns
     }
 
+    pub(crate) fn subscribe(&mut self, topic: &str, subscriptions: &[(&str, &str, bool)]) {
+        let owned = subscriptions.iter().map(|(protocol, endpoint, confirmed)| {
+            ((*protocol).to_owned(), (*endpoint).to_owned(), *confirmed)
+        });
+        self.subscriptions.insert(topic.to_owned(), owned.collect());
+    }
+
+    /// Everybody who subscribes to a topic, on one page.
+    fn list(&self, form: &BTreeMap<String, String>, call: &Call) -> Result<Answer, ServiceError> {
+        let topic = self.topic(form, &call.region)?;
+        let mut xml = Writer::new();
+        let root =
+            "ListSubscriptionsByTopicResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"";
+        xml.element(root, |w| {
+            w.element("ListSubscriptionsByTopicResult", |w| {
+                w.element("Subscriptions", |w| {
+                    for (protocol, endpoint, confirmed) in
+                        self.subscriptions.get(&topic).into_iter().flatten()
+                    {
+                        let arn = if *confirmed {
+                            format!("{topic}:{}", uuid(&format!("{topic} {endpoint}")))
+                        } else {
+                            "PendingConfirmation".to_owned()
+                        };
+                        w.element("member", |w| {
+                            w.text("TopicArn", &topic);
+                            w.text("Protocol", protocol);
+                            w.text("SubscriptionArn", arn);
+                            w.text("Owner", &self.account);
+                            w.text("Endpoint", endpoint);
+                        });
+                    }
+                });
+            });
+        });
+        Ok(Answer::new(200)
+            .header("content-type", "text/xml")
+            .body(xml.finish()))
+    }
+
     pub(crate) fn handle(
         &mut self,
         call: &Call,
@@ -50,6 +98,10 @@ impl Topics {
         seq: u64,
         at: SimTime,
     ) -> Result<Answer, ServiceError> {
+        if call.operation == "ListSubscriptionsByTopic" {
+            let form = query::parse(std::str::from_utf8(&call.body).unwrap_or_default());
+            return self.list(&form, call);
+        }
         if call.operation != "Publish" {
             let message = format!("The action {} is not valid", call.operation);
             return Err(ServiceError::new(400, "InvalidAction", message));

@@ -16,6 +16,7 @@ mod control;
 mod endpoints;
 mod failure;
 mod health;
+mod inventory;
 mod lag;
 mod ledger;
 mod objects;

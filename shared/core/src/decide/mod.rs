@@ -30,8 +30,17 @@ pub enum Drift {
         /// When the check ran.
         observed_at: Timestamp,
         /// Findings per target Region; a Region without any is absent.
-        findings: BTreeMap<Region, Vec<String>>,
+        findings: BTreeMap<Region, Vec<Unfit>>,
     },
+}
+
+/// What makes a Region unfit to serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// Only for those who leave this Region; for everybody if none is named.
+    pub leaving: Option<Region>,
+    /// What it is.
+    pub what: String,
 }
 
 /// What S3's own replication metrics last said about one ordered pair of members.

@@ -254,6 +254,10 @@ fn unknown(name: &str) -> CommandError {
             command,
             function: "failover",
         },
+        None if name == "readiness" => CommandError::OfAnother {
+            command: "readiness",
+            function: "readiness-check",
+        },
         None => CommandError::NoSuchCommand {
             command: name.to_owned(),
             commands: &ALL,

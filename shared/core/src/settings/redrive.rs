@@ -150,14 +150,7 @@ impl RedriveSettings {
         let read = Reader(lookup);
         let mrap = read.mrap()?;
         let members = read.members()?;
-        let expected = "bucket@region,bucket@region,…, one for each member's Region";
-        let work_buckets = read
-            .required("WORK_BUCKETS", expected)?
-            .split(',')
-            .map(|part| part.trim().parse())
-            .collect::<Result<Vec<Member>, _>>()
-            .and_then(|buckets| WorkBuckets::new(buckets, &members))
-            .map_err(|error| invalid("WORK_BUCKETS", error.to_string()))?;
+        let work_buckets = work_buckets(&read, &members)?;
         let batch_role: RoleArn = read.parsed(
             "BATCH_ROLE_ARN",
             "the role that S3 Batch Operations assumes",
@@ -190,6 +183,20 @@ impl RedriveSettings {
             .with_bucket(bucket.as_str())
             .map(|member| &member.region)
     }
+}
+
+/// `WORK_BUCKETS`.
+pub(super) fn work_buckets<F: Fn(&str) -> Option<String>>(
+    read: &Reader<F>,
+    members: &Members,
+) -> Result<WorkBuckets, SettingsError> {
+    let expected = "bucket@region,bucket@region,…, one for each member's Region";
+    read.required("WORK_BUCKETS", expected)?
+        .split(',')
+        .map(|part| part.trim().parse())
+        .collect::<Result<Vec<Member>, _>>()
+        .and_then(|buckets| WorkBuckets::new(buckets, members))
+        .map_err(|error| invalid("WORK_BUCKETS", error.to_string()))
 }
 
 fn thresholds<F: Fn(&str) -> Option<String>>(

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use sentinel_core::settings::{CollectorSettings, HealthSettings, RedriveSettings, Settings};
+use sentinel_core::settings::{
+    CollectorSettings, HealthSettings, ReadinessSettings, RedriveSettings, Settings,
+};
 use simulator::WorldConfig;
 
 use super::{monitoring, prober};
 use crate::scenario::Stage;
 use crate::{
     ACCOUNT, ALARM_TOPIC, ALIAS, CONTROL_REGION, STATE_BUCKET, TOPIC, TOPIC_REGIONS,
-    WATCHDOG_REGION, alarm_topic_arn, mrap_arn,
+    WATCHDOG_REGION, alarm_name, alarm_topic_arn, mrap_arn,
 };
 
 /// The role that S3 Batch Operations assumes.
@@ -27,6 +29,7 @@ pub(super) struct Deployment {
     pub(super) health: HealthSettings,
     pub(super) collector: CollectorSettings,
     pub(super) redrive: RedriveSettings,
+    pub(super) readiness: ReadinessSettings,
 }
 
 impl Deployment {
@@ -35,6 +38,7 @@ impl Deployment {
         let health = with(health(stage), &stage.health);
         let collector = common(stage);
         let redrive = with(redrive(stage), &stage.redrive);
+        let readiness = readiness(stage);
         let from = |variables: &BTreeMap<String, String>, name: &str| variables.get(name).cloned();
         Self {
             failover: Settings::from_lookup(|name| from(&failover, name))
@@ -44,6 +48,8 @@ impl Deployment {
             collector: CollectorSettings::from_lookup(|name| from(&collector, name))
                 .expect("settings of a scenario"),
             redrive: RedriveSettings::from_lookup(|name| from(&redrive, name))
+                .expect("settings of a scenario"),
+            readiness: ReadinessSettings::from_lookup(|name| from(&readiness, name))
                 .expect("settings of a scenario"),
         }
     }
@@ -99,16 +105,33 @@ fn health(stage: &Stage) -> Variables {
     variables
 }
 
-fn redrive(stage: &Stage) -> Variables {
+fn work_buckets(stage: &Stage) -> (String, String) {
     let buckets: Vec<String> = stage
         .members
         .iter()
         .map(|member| format!("{}@{}", work_bucket(&member.region), member.region))
         .collect();
+    ("WORK_BUCKETS".to_owned(), buckets.join(","))
+}
+
+fn readiness(stage: &Stage) -> Variables {
+    let mut variables = failover(stage);
+    variables.extend([
+        work_buckets(stage),
+        (
+            "REPLICATION_EVENTS_QUEUE_ARN".to_owned(),
+            WorldConfig::new(0).events_queue_arn(),
+        ),
+        ("STACK_ALARMS".to_owned(), alarm_name("{region}")),
+    ]);
+    variables
+}
+
+fn redrive(stage: &Stage) -> Variables {
     let mut variables = common(stage);
     variables.extend([
         ("REDRIVE".to_owned(), "automatic".to_owned()),
-        ("WORK_BUCKETS".to_owned(), buckets.join(",")),
+        work_buckets(stage),
         ("BATCH_ROLE_ARN".to_owned(), BATCH_ROLE.to_owned()),
         topics(),
     ]);

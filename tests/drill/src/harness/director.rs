@@ -12,7 +12,7 @@ use super::queue::Queue;
 use super::spectator::{Kind, Spectator};
 use super::truth;
 use crate::history::{Ending, attribute, body};
-use crate::scenario::{Action, Stage, Step};
+use crate::scenario::{Action, RuleChange, Stage, Step};
 use crate::{ALIAS, CONTROL_REGION, alarm_name};
 
 /// An import is written in so many portions.
@@ -103,6 +103,38 @@ impl Director {
                     world.disable_kms_key(key);
                 }
             }),
+            Action::Rule {
+                source,
+                destination,
+                change,
+            } => self.sim.with(|world| {
+                let rules = world.replication_rules(source);
+                let mut rules = rules
+                    .into_iter()
+                    .filter(|one| one.destination == *destination);
+                let mut rule = rules.next().expect("a rule of the mesh");
+                match change {
+                    RuleChange::Enabled(enabled) => rule.enabled = *enabled,
+                    RuleChange::ReplicaKey(key) => rule.replica_kms_key.clone_from(key),
+                }
+                world.set_replication_rule(rule);
+            }),
+            Action::Encrypt { bucket, encryption } => self
+                .sim
+                .with(|world| world.set_encryption(bucket, encryption.clone())),
+            Action::SweepUnreplicated { source } => {
+                let (redrive, source) = (self.redrive.clone(), source.clone());
+                tokio::task::spawn_local(async move {
+                    let reason = "they were never replicated";
+                    let ask = json!({"command": "sweep", "source": source, "statuses": ["NONE"], "reason": reason});
+                    let Ending::Answered(offer) = redrive.call(ask).await else {
+                        return;
+                    };
+                    let confirm = &offer["estimate"]["confirm"];
+                    let command = json!({"command": "sweep", "confirm": confirm, "reason": reason});
+                    redrive.call(command).await;
+                });
+            }
             Action::Message(body) => self.queue.send("from-somebody".to_owned(), body.clone()),
             Action::WhileJobRuns { .. } => {
                 let (director, stage, action) = (self.clone(), stage.clone(), action.clone());

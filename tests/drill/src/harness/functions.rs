@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sentinel_aws::edge::Edge;
-use sentinel_core::settings::{CollectorSettings, HealthSettings, RedriveSettings, Settings};
+use sentinel_core::settings::{
+    CollectorSettings, HealthSettings, ReadinessSettings, RedriveSettings, Settings,
+};
 use serde_json::Value;
 
 use crate::history::Function;
@@ -21,6 +23,8 @@ pub(super) enum Deployed {
     ReplicationEvents(CollectorSettings),
     /// `redrive`.
     Redrive(RedriveSettings),
+    /// `readiness-check`.
+    Readiness(ReadinessSettings),
 }
 
 /// A function in an execution environment of its own.
@@ -34,12 +38,16 @@ pub(super) enum Process {
     ReplicationEvents(Arc<replication_events::Deps>),
     /// `redrive`.
     Redrive(Arc<redrive::Deps>),
+    /// `readiness-check`.
+    Readiness(Arc<readiness_check::Deps>),
 }
 
 /// The time-out of a function.
 pub(super) fn timeout_of(function: Function) -> Duration {
     match function {
-        Function::Failover | Function::ReplicationEvents => Duration::from_mins(1),
+        Function::Failover | Function::ReplicationEvents | Function::Readiness => {
+            Duration::from_mins(1)
+        }
         Function::HealthCheck => Duration::from_secs(90),
         Function::Redrive => Duration::from_mins(5),
     }
@@ -52,6 +60,7 @@ impl Deployed {
             Self::HealthCheck(_) => Function::HealthCheck,
             Self::ReplicationEvents(_) => Function::ReplicationEvents,
             Self::Redrive(_) => Function::Redrive,
+            Self::Readiness(_) => Function::Readiness,
         }
     }
 
@@ -64,7 +73,7 @@ impl Deployed {
     pub(super) fn retries(&self) -> &'static [Duration] {
         const TWICE: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
         match self.function() {
-            Function::Failover => &TWICE,
+            Function::Failover | Function::Readiness => &TWICE,
             // The queue brings its messages again; the schedule comes again every minute.
             Function::HealthCheck | Function::ReplicationEvents | Function::Redrive => &[],
         }
@@ -86,6 +95,10 @@ impl Deployed {
             }
             Self::Redrive(settings) => {
                 Process::Redrive(Arc::new(redrive::Deps::new(edge, settings.clone())))
+            }
+            Self::Readiness(settings) => {
+                let deps = readiness_check::Deps::new(edge, settings.clone());
+                Process::Readiness(Arc::new(deps))
             }
         }
     }
@@ -116,6 +129,13 @@ impl Process {
             Self::ReplicationEvents(deps) => {
                 let work = replication_events::handle(deps, payload, deadline, request_id);
                 Box::pin(work).await.map_err(|error| error.chain())
+            }
+            Self::Readiness(deps) => {
+                let work = readiness_check::handle(deps, payload, deadline, request_id);
+                match Box::pin(work).await {
+                    Ok(answer) => Ok(serde_json::to_value(answer).expect("plain data")),
+                    Err(error) => Err(error.chain()),
+                }
             }
             Self::Redrive(deps) => {
                 match Box::pin(redrive::handle(deps, payload, deadline, request_id)).await {

@@ -25,7 +25,7 @@ const SPARED: &str = "3";
 fn deadly(function: Function) -> u64 {
     match function {
         Function::ReplicationEvents => 2,
-        Function::Failover | Function::HealthCheck | Function::Redrive => 12,
+        Function::Failover | Function::HealthCheck | Function::Redrive | Function::Readiness => 12,
     }
 }
 

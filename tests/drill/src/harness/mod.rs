@@ -45,6 +45,9 @@ use workload::Workload;
 /// The schedule of the tick.
 pub(crate) const TICK: Duration = Duration::from_mins(1);
 
+/// The schedule of the readiness check.
+pub(crate) const LOOK: Duration = Duration::from_hours(1);
+
 /// The clients stop this long before the end, so that replication can finish.
 const QUIET: Duration = Duration::from_mins(3);
 
@@ -157,13 +160,15 @@ async fn play(stage: Stage, seed: u64, mut dice: Rng, options: Options) -> Histo
     tokio::task::spawn_local(director.play(stage.clone()));
     let offset = |dice: &mut Rng| Duration::from_millis(dice.u64(0..60_000));
     if !options.copies_only {
-        tokio::task::spawn_local(tick(sim.clone(), lambda.clone(), offset(&mut dice)));
+        tokio::task::spawn_local(tick(sim.clone(), lambda.clone(), offset(&mut dice), TICK));
     }
-    tokio::task::spawn_local(tick(
-        sim.clone(),
-        machine.redrive.clone(),
-        offset(&mut more),
-    ));
+    let redrive = machine.redrive.clone();
+    tokio::task::spawn_local(tick(sim.clone(), redrive, offset(&mut more), TICK));
+    if stage.is_checked && !options.copies_only {
+        let mut dice = Rng::with_seed(seed ^ 0x7265_6164_7900);
+        let readiness = machine.readiness.clone();
+        tokio::task::spawn_local(tick(sim.clone(), readiness, offset(&mut dice), LOOK));
+    }
     tokio::task::spawn_local(machine.queue.clone().fill());
     tokio::task::spawn_local(machine.queue.clone().poll());
 
@@ -187,6 +192,7 @@ struct Machine {
     health: Lambda,
     collector: Lambda,
     redrive: Lambda,
+    readiness: Lambda,
     queue: Queue,
     spectator: Spectator,
 }
@@ -206,7 +212,7 @@ impl Machine {
         let monitoring = stage.health_check.then(|| Monitoring::new(sim, own.fork()));
         let lambda = |deployed: Deployed, dice: Rng| {
             let deaths = match deployed.function() {
-                Function::Failover | Function::HealthCheck => 0.0,
+                Function::Failover | Function::HealthCheck | Function::Readiness => 0.0,
                 Function::ReplicationEvents | Function::Redrive => stage.deaths,
             };
             let crash = options.crash.clone();
@@ -219,6 +225,8 @@ impl Machine {
         let collector = lambda(collector, more.fork());
         let redrive = lambda(Deployed::Redrive(settings.redrive.clone()), more.fork());
         let queue = Queue::new(sim, collector.clone(), stage.repeats, more.fork());
+        let readiness = Deployed::Readiness(settings.readiness.clone());
+        let readiness = lambda(readiness, more.fork());
         Self {
             settings,
             power,
@@ -227,6 +235,7 @@ impl Machine {
             health,
             collector,
             redrive,
+            readiness,
             queue,
             spectator,
         }
@@ -269,12 +278,12 @@ struct Witnesses {
     imports: Imports,
 }
 
-/// The schedule: every minute.
-async fn tick(sim: Simulator, lambda: Lambda, offset: Duration) {
+/// A schedule.
+async fn tick(sim: Simulator, lambda: Lambda, offset: Duration, every: Duration) {
     let mut next = sim.now() + offset;
     loop {
         sim.clock().sleep_until(next).await;
         lambda.send(serde_json::json!({"command": "tick"}), Cause::Tick);
-        next = next + TICK;
+        next = next + every;
     }
 }

@@ -277,9 +277,11 @@ mod tests {
         assert_eq!(window, WINDOW.as_secs());
         assert_eq!(number(function, "MaximumConcurrency"), AT_ONCE as u64);
         let redrive = "\n  RedriveFunction:\n";
+        let readiness = "\n  ReadinessCheckFunction:\n";
         for (section, function) in [
             (function, Function::ReplicationEvents),
             (redrive, Function::Redrive),
+            (readiness, Function::Readiness),
         ] {
             let timeout = number(section, "Timeout");
             assert_eq!(

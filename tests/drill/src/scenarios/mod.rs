@@ -6,6 +6,7 @@ mod expect;
 mod machinery;
 mod outages;
 mod people;
+mod readiness;
 mod watching;
 
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::scenario::Scenario;
 pub const DEFAULT: &str = "regional-outage";
 
 /// All of them, the default first.
-pub static ALL: [Scenario; 29] = [
+pub static ALL: [Scenario; 31] = [
     outages::REGIONAL_OUTAGE,
     outages::CONTROL_PLANE_OUTAGE,
     outages::FLAPPING_REGION,
@@ -49,6 +50,8 @@ pub static ALL: [Scenario; 29] = [
     copies::EVENT_STORM,
     copies::DUPLICATE_EVENTS,
     copies::REDRIVE_CRASH,
+    readiness::ONE_WAY_REPLICATION,
+    readiness::SILENT_KMS,
 ];
 
 /// A scenario by name.

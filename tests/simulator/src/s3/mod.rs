@@ -1,5 +1,6 @@
 //! S3 of every Region: buckets, versions, conditional writes, listings, multipart uploads.
 
+mod configuration;
 mod encryption;
 mod list;
 mod multipart;
@@ -14,7 +15,7 @@ use md5::{Digest, Md5};
 
 use crate::SimTime;
 use crate::call::Call;
-use crate::config::{Encryption, ReplicationRule, Versioning};
+use crate::config::{BucketSettings, Encryption, ReplicationRule, Versioning};
 use crate::log::{hex, sha256_hex};
 use crate::time::calendar;
 use crate::truth::{ObjectVersion, Properties, Transfer, Transfers, Write, WriteKind};
@@ -62,6 +63,9 @@ pub(crate) struct Bucket {
     pub(crate) region: String,
     pub(crate) versioning: Versioning,
     encryption: Encryption,
+    /// What decides nothing in this world but what readers of configuration are told, and whether
+    /// replication events are sent.
+    pub(crate) settings: BucketSettings,
     rules: Vec<Rule>,
     keys: BTreeMap<Arc<str>, Chain>,
     uploads: BTreeMap<String, Upload>,
@@ -91,6 +95,13 @@ impl Bucket {
         versions.fold((0, 0), |(count, bytes), version| {
             (count + 1, bytes + version.body.len() as u64)
         })
+    }
+
+    /// Takes a rule away; whether there was one.
+    pub(crate) fn remove_rule(&mut self, id: &str) -> bool {
+        let before = self.rules.len();
+        self.rules.retain(|rule| rule.config.id != id);
+        self.rules.len() < before
     }
 
     /// Adds a rule, or replaces the one with the same id. `number` is for a new lane.
@@ -211,6 +222,7 @@ impl S3 {
             region: region.to_owned(),
             versioning,
             encryption,
+            settings: BucketSettings::default(),
             rules: Vec::new(),
             keys: BTreeMap::new(),
             uploads: BTreeMap::new(),
@@ -304,11 +316,13 @@ impl S3 {
             "GetBucketLocation" => Ok(self.bucket_location(bucket)),
             "GetBucketVersioning" => Ok(self.bucket_versioning(bucket)),
             "PutBucketVersioning" => self.put_bucket_versioning(&request),
-            _ => Err(ServiceError::new(
-                501,
-                "NotImplemented",
-                "A header or query you provided implies functionality that is not implemented.",
-            )),
+            other => self
+                .configuration(other, bucket)
+                .unwrap_or(Err(ServiceError::new(
+                    501,
+                    "NotImplemented",
+                    "A header or query you provided implies functionality that is not implemented.",
+                ))),
         }
     }
 
@@ -341,6 +355,12 @@ impl S3 {
         };
         self.set_versioning(request.bucket, versioning);
         Ok(Answer::new(200))
+    }
+
+    pub(crate) fn set_encryption(&mut self, bucket: &str, encryption: Encryption) {
+        if let Some(bucket) = self.buckets.get_mut(bucket) {
+            bucket.encryption = encryption;
+        }
     }
 
     pub(crate) fn set_versioning(&mut self, bucket: &str, versioning: Versioning) {

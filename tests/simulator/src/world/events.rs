@@ -12,7 +12,7 @@ use crate::faults::Service;
 use crate::jobs::Timer;
 use crate::notifications::{Kind, Notice, Shape, thresholds};
 use crate::reasons;
-use crate::s3::{Cause, Lane, Outgoing};
+use crate::s3::{Bucket, Cause, Lane, Outgoing};
 use crate::truth::{Reason, ReplicationFailure, Transfer};
 
 /// One minute of metrics.
@@ -299,6 +299,10 @@ impl World {
             return;
         }
         let source = self.s3.bucket(&transfer.lane.source);
+        let unwired = |bucket: &Bucket| bucket.settings.replication_events_to.is_none();
+        if source.is_none_or(unwired) {
+            return;
+        }
         let rule = source.and_then(|bucket| bucket.rule(&transfer.lane.rule));
         if rule.is_none_or(|rule| !rule.metrics) {
             return;

@@ -8,7 +8,7 @@ use super::World;
 use super::events::Event;
 use crate::SimTime;
 use crate::cloudwatch::{AlarmConfig, AlarmState, Delivery, MetricName, Resolution};
-use crate::config::{ReplicationRule, Versioning};
+use crate::config::{BucketSettings, Encryption, ReplicationRule, Versioning};
 use crate::faults::{Fault, FaultId, Outage, Service};
 use crate::s3::{Author, KeyState};
 use crate::truth::{
@@ -273,6 +273,42 @@ impl World {
             .expect("the source of a rule");
         self.lanes_made += 1;
         source.set_rule(rule, self.lanes_made);
+    }
+
+    /// Takes a replication rule away, as somebody at the console would.
+    ///
+    /// # Panics
+    /// If there is no such rule.
+    pub fn remove_replication_rule(&mut self, source: &str, id: &str) {
+        let bucket = self.s3.bucket_mut(source);
+        let removed = bucket.is_some_and(|bucket| bucket.remove_rule(id));
+        assert!(removed, "no rule {id} of {source}");
+    }
+
+    /// The replication rules of a bucket.
+    #[must_use]
+    pub fn replication_rules(&self, source: &str) -> Vec<ReplicationRule> {
+        let bucket = self.s3.bucket(source).into_iter();
+        bucket.flat_map(|bucket| bucket.rules().cloned()).collect()
+    }
+
+    /// Changes what new objects of a bucket are encrypted with by default.
+    pub fn set_encryption(&mut self, bucket: &str, encryption: Encryption) {
+        self.s3.set_encryption(bucket, encryption);
+    }
+
+    /// What else a bucket is configured like, to be changed as somebody at the console would.
+    ///
+    /// # Panics
+    /// If the bucket does not exist.
+    pub fn bucket_settings(&mut self, bucket: &str) -> &mut BucketSettings {
+        let found = self.s3.bucket_mut(bucket);
+        &mut found.expect("a bucket before its settings").settings
+    }
+
+    /// Replaces the subscriptions of a topic: protocol, endpoint, and whether it was confirmed.
+    pub fn set_subscriptions(&mut self, topic: &str, subscriptions: &[(&str, &str, bool)]) {
+        self.topics.subscribe(topic, subscriptions);
     }
 
     /// Sets the delay in milliseconds of replication between two buckets for writes from now on.

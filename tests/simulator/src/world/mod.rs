@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use crate::SimTime;
 use crate::cloudwatch::CloudWatch;
-use crate::config::{ClientConfig, Encryption, ReplicationRule, Versioning, WorldConfig};
+use crate::config::{
+    BucketSettings, ClientConfig, Encryption, ReplicationRule, Versioning, WorldConfig,
+};
 use crate::dice::Dice;
 use crate::faults::{Fault, Outage, Service};
 use crate::jobs::Jobs;
@@ -118,6 +120,10 @@ impl World {
                     Versioning::Enabled,
                     member.encryption.clone(),
                 );
+                let settings = BucketSettings::of_member(&self.config.account, None);
+                if let Some(bucket) = self.s3.bucket_mut(&member.bucket) {
+                    bucket.settings = settings;
+                }
                 let others = mrap.members.iter().filter(|other| *other != member);
                 rules.extend(
                     others
@@ -154,7 +160,12 @@ impl World {
             .buckets()
             .filter(|(_, b)| b.rules().next().is_some());
         let sources: Vec<String> = sources.map(|(name, _)| name.to_owned()).collect();
+        let through = self.config.replication_events.through_topic.clone();
+        let to = through.unwrap_or_else(|| self.config.events_queue_arn());
         for bucket in sources {
+            if let Some(state) = self.s3.bucket_mut(&bucket) {
+                state.settings.replication_events_to = Some(to.clone());
+            }
             let rng = &mut self.dice.notifications;
             self.notifications
                 .configure(&bucket, &self.config.timing, self.now, rng);

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::{Says, block, pass, seconds, unknown};
-use crate::decide::{Context, Drift, Move, text};
+use crate::decide::{Context, Drift, Move, Unfit, text};
 use crate::names::Region;
 
 impl Context<'_> {
@@ -14,13 +14,17 @@ impl Context<'_> {
                 observed_at,
                 findings,
             } => {
+                let counts = |one: &&Unfit| {
+                    let leaving = one.leaving.as_ref();
+                    leaving.is_none_or(|region| wanted.from.contains(region))
+                };
                 let found: Vec<String> = wanted
                     .to
                     .iter()
                     .filter_map(|region| {
-                        findings
-                            .get(region)
-                            .map(|list| format!("{region}: {}", list.join(", ")))
+                        let list = findings.get(region)?.iter().filter(counts);
+                        let list: Vec<&str> = list.map(|one| one.what.as_str()).collect();
+                        (!list.is_empty()).then(|| format!("{region}: {}", list.join(", ")))
                     })
                     .collect();
                 let age = seconds(self.now.duration_since(*observed_at));

@@ -1,0 +1,468 @@
+//! Each member bucket by itself, and each work bucket.
+
+use std::collections::BTreeSet;
+
+use super::{Bench, broken, is_there, listed, read_of, s3api};
+use crate::announce::Severity::{Critical, Info, Warning};
+use crate::readiness::check::Check;
+use crate::readiness::finding::Verdict;
+use crate::readiness::inventory::{
+    BucketLook, EventTarget, LifecycleAction, Looked, Scope, Versioning, WorkLook,
+};
+
+/// The checks of one bucket that say nothing while the bucket is not where it should be.
+const OF_A_BUCKET: [Check; 9] = [
+    Check::Versioning,
+    Check::Ownership,
+    Check::PublicAccess,
+    Check::Delegation,
+    Check::ReplicationEvents,
+    Check::RequestMetrics,
+    Check::Lifecycle,
+    Check::CanaryHygiene,
+    Check::RequesterPays,
+];
+
+impl Bench<'_> {
+    pub(super) fn members(&mut self) {
+        let inventory = self.inventory;
+        for look in &inventory.members {
+            self.bucket_exists(look);
+            if is_there(look) {
+                self.versioning(look);
+                self.ownership(look);
+                self.public_access(look);
+                self.delegation(look);
+                self.replication_events(look);
+                self.request_metrics(look);
+                self.lifecycle(look);
+                self.canary_hygiene(look);
+                self.requester_pays(look);
+            } else {
+                for check in OF_A_BUCKET {
+                    self.verdict(check, look.member.bucket.as_str(), Verdict::Unread);
+                }
+            }
+        }
+        for look in &inventory.work {
+            self.work_bucket(look);
+        }
+    }
+
+    fn bucket_exists(&mut self, look: &BucketLook) {
+        let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
+        let evidence = match &look.place {
+            Looked::Found(place) if place == region.as_str() => {
+                return self.rule(Check::BucketExists, bucket, None);
+            }
+            Looked::Found(place) => {
+                format!("{bucket} lies in {place}, the settings say {region}")
+            }
+            Looked::Absent => format!("there is no bucket {bucket}"),
+            Looked::Denied { .. } | Looked::Failed { .. } => {
+                return self.verdict(Check::BucketExists, bucket, Verdict::Unread);
+            }
+        };
+        let found = broken(
+            Critical,
+            evidence,
+            "The Region has no data to serve: requests that are routed there fail.",
+            format!(
+                "aws s3api head-bucket --bucket {bucket} # then put MEMBERS right, or the bucket"
+            ),
+        );
+        self.rule(Check::BucketExists, bucket, Some(found.unfit(region)));
+    }
+
+    fn versioning(&mut self, look: &BucketLook) {
+        let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
+        let check = Check::Versioning;
+        let Some(versioning) = read_of(self, check, bucket, &look.versioning) else {
+            return;
+        };
+        let evidence = match versioning {
+            Some(Versioning::Enabled) => return self.rule(check, bucket, None),
+            Some(Versioning::Suspended) => format!("versioning of {bucket} is suspended"),
+            Some(Versioning::Never) | None => format!("versioning of {bucket} was never enabled"),
+        };
+        let found = broken(
+            Critical,
+            evidence,
+            "Nothing replicates from or to the bucket, and overwritten objects are lost.",
+            s3api(
+                "put-bucket-versioning",
+                region,
+                bucket,
+                "--versioning-configuration Status=Enabled",
+            ),
+        );
+        self.rule(check, bucket, Some(found.unfit(region)));
+    }
+
+    fn ownership(&mut self, look: &BucketLook) {
+        let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
+        let check = Check::Ownership;
+        let Some(ownership) = read_of(self, check, bucket, &look.ownership) else {
+            return;
+        };
+        let found = match ownership.map(String::as_str) {
+            Some("BucketOwnerEnforced") => None,
+            other => Some(broken(
+                Warning,
+                format!(
+                    "object ownership of {bucket} is {}",
+                    other.unwrap_or("not set, so whoever writes owns the object")
+                ),
+                "Objects that another account owns fail to replicate (SrcGetAclNotPermitted).",
+                s3api(
+                    "put-bucket-ownership-controls",
+                    region,
+                    bucket,
+                    "--ownership-controls 'Rules=[{ObjectOwnership=BucketOwnerEnforced}]'",
+                ),
+            )),
+        };
+        self.rule(check, bucket, found);
+    }
+
+    fn public_access(&mut self, look: &BucketLook) {
+        let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
+        let check = Check::PublicAccess;
+        let Some(access) = read_of(self, check, bucket, &look.public_access) else {
+            return;
+        };
+        let found = (!access.is_some_and(|access| access.blocked)).then(|| {
+            broken(
+                Warning,
+                match access {
+                    Some(_) => format!("not all of public access to {bucket} is blocked"),
+                    None => format!("{bucket} has no public access block"),
+                },
+                "A policy or an ACL could open the data of this one member to everybody.",
+                s3api(
+                    "put-public-access-block",
+                    region,
+                    bucket,
+                    "--public-access-block-configuration BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true",
+                ),
+            )
+        });
+        self.rule(check, bucket, found);
+    }
+
+    /// Within one account access points need no delegation; but what one bucket grants and
+    /// another does not, is lost with a failover.
+    fn delegation(&mut self, look: &BucketLook) {
+        let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
+        let check = Check::Delegation;
+        let Some(policy) = read_of(self, check, bucket, &look.policy) else {
+            return;
+        };
+        let delegates = policy.is_some_and(delegates);
+        let others: Vec<&str> = self
+            .inventory
+            .members
+            .iter()
+            .filter(|other| other.policy.found().is_some_and(self::delegates))
+            .map(|other| other.member.bucket.as_str())
+            .collect();
+        let found = (!delegates && !others.is_empty()).then(|| {
+            broken(
+                Warning,
+                format!(
+                    "the policy of {bucket} does not delegate to access points, that of {} does",
+                    others.join(", ")
+                ),
+                "Whoever has access by the access point's policy alone loses it when this member serves.",
+                format!(
+                    "aws s3api get-bucket-policy --bucket {} --query Policy --output text # copy what it delegates into put-bucket-policy of {bucket} in {region}",
+                    others.first().unwrap_or(&bucket)
+                ),
+            )
+        });
+        self.rule(check, bucket, found);
+    }
+
+    fn replication_events(&mut self, look: &BucketLook) {
+        let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
+        let check = Check::ReplicationEvents;
+        let Some(queue) = self.settings.events_queue.as_deref() else {
+            return;
+        };
+        let Some(targets) = read_of(self, check, bucket, &look.events) else {
+            return;
+        };
+        let targets = targets.map(Vec::as_slice).unwrap_or_default();
+        let Some(lacks) = self.lacking_events(targets, queue) else {
+            return self.verdict(check, bucket, Verdict::Unread);
+        };
+        let found = lacks.map(|lacks| {
+            broken(
+                Warning,
+                format!("{bucket}: {lacks}"),
+                "Failures to replicate from this bucket stay unnoticed, and nothing re-drives them.",
+                format!(
+                    "data-plane/deploy, or {} # then send s3:Replication:* to a topic that {queue} subscribes",
+                    s3api("get-bucket-notification-configuration", region, bucket, "")
+                ),
+            )
+        });
+        self.rule(check, bucket, found);
+    }
+
+    /// What keeps these targets' events from the queue, if anything does; nothing if it cannot be told.
+    fn lacking_events(&self, targets: &[EventTarget], queue: &str) -> Option<Option<String>> {
+        if targets.is_empty() {
+            return Some(Some("no notification of s3:Replication events".to_owned()));
+        }
+        let mut lacks = Vec::new();
+        let mut unread = false;
+        for target in targets {
+            let arrives = if target.arn == queue {
+                true
+            } else {
+                match self.inventory.event_topics.get(&target.arn) {
+                    Some(Looked::Found(subscriptions)) => subscriptions
+                        .iter()
+                        .any(|one| one.confirmed && one.protocol == "sqs" && one.endpoint == queue),
+                    Some(Looked::Denied { .. } | Looked::Failed { .. }) => {
+                        unread = true;
+                        continue;
+                    }
+                    Some(Looked::Absent) | None => false,
+                }
+            };
+            match (arrives, target.filtered) {
+                (true, false) => return Some(None),
+                (true, true) => lacks.push(format!("{} hears of some keys only", target.arn)),
+                (false, _) => lacks.push(format!(
+                    "events go to {}, to which {queue} is not subscribed",
+                    target.arn
+                )),
+            }
+        }
+        if unread {
+            None
+        } else {
+            Some(Some(lacks.join("; ")))
+        }
+    }
+
+    fn request_metrics(&mut self, look: &BucketLook) {
+        let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
+        let check = Check::RequestMetrics;
+        let Some(whole) = read_of(self, check, bucket, &look.request_metrics) else {
+            return;
+        };
+        let found = (whole != Some(&true)).then(|| {
+            broken(
+                Info,
+                format!("{bucket} has no request metrics for the whole bucket"),
+                "No alarm on S3's own error rate can watch this member.",
+                s3api(
+                    "put-bucket-metrics-configuration",
+                    region,
+                    bucket,
+                    "--id EntireBucket --metrics-configuration Id=EntireBucket",
+                ),
+            )
+        });
+        self.rule(check, bucket, found);
+    }
+
+    /// Every member against home: lifecycle rules act on each side by themselves.
+    fn lifecycle(&mut self, look: &BucketLook) {
+        let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
+        let check = Check::Lifecycle;
+        let Some(home) = self.inventory.members.first() else {
+            return;
+        };
+        if home.member == look.member {
+            return;
+        }
+        let Some(here) = read_of(self, check, bucket, &look.lifecycle) else {
+            return;
+        };
+        let at_home = match &home.lifecycle {
+            Looked::Found(at_home) => at_home.as_slice(),
+            Looked::Absent => &[],
+            Looked::Denied { .. } | Looked::Failed { .. } => {
+                return self.verdict(check, bucket, Verdict::Unread);
+            }
+        };
+        let here = self.own_actions(here.map(Vec::as_slice).unwrap_or_default());
+        let at_home = self.own_actions(at_home);
+        let only = |these: &BTreeSet<String>, those: &BTreeSet<String>, whose: &str| {
+            let only = listed(these.difference(those));
+            (!only.is_empty()).then(|| format!("only {whose}: {only}"))
+        };
+        let differences: Vec<String> = [
+            only(&at_home, &here, home.member.bucket.as_str()),
+            only(&here, &at_home, bucket),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let found = (!differences.is_empty()).then(|| {
+            broken(
+                Warning,
+                format!("lifecycle rules differ, {}", differences.join("; ")),
+                "What lifecycle rules delete or move on one side stays on the other: after a failover readers find other objects.",
+                format!(
+                    "{} # and the same of {bucket} in {region}",
+                    s3api("get-bucket-lifecycle-configuration", &home.member.region, home.member.bucket.as_str(), "")
+                ),
+            )
+        });
+        self.rule(check, bucket, found);
+    }
+
+    /// What is done to the users' objects.
+    fn own_actions(&self, actions: &[LifecycleAction]) -> BTreeSet<String> {
+        let ours = format!("{}/", self.settings.canary_prefix);
+        actions
+            .iter()
+            .filter(|action| !action.scope.prefix.starts_with(&ours))
+            .map(|action| format!("{} {}", action.scope, action.does))
+            .collect()
+    }
+
+    fn canary_hygiene(&mut self, look: &BucketLook) {
+        let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
+        let check = Check::CanaryHygiene;
+        let Some(actions) = read_of(self, check, bucket, &look.lifecycle) else {
+            return;
+        };
+        let canary = self.canary_of(look);
+        let removed = actions
+            .into_iter()
+            .flatten()
+            .any(|action| action.removes_noncurrent && action.scope.covers(&canary));
+        let found = (!removed).then(|| {
+            broken(
+                Info,
+                format!(
+                    "no lifecycle rule of {bucket} removes old versions under {}/",
+                    self.settings.canary_prefix
+                ),
+                "Every probe leaves a version of a few bytes behind for good.",
+                format!(
+                    "{} # add NoncurrentVersionExpiration of a day for the prefix {}/",
+                    s3api("get-bucket-lifecycle-configuration", region, bucket, ""),
+                    self.settings.canary_prefix
+                ),
+            )
+        });
+        self.rule(check, bucket, found);
+    }
+
+    fn requester_pays(&mut self, look: &BucketLook) {
+        let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
+        let check = Check::RequesterPays;
+        let Some(pays) = read_of(self, check, bucket, &look.requester_pays) else {
+            return;
+        };
+        let found = (pays == Some(&true)).then(|| {
+            broken(
+                Warning,
+                format!("requesters pay for {bucket}"),
+                "Requests that do not accept the charge are refused when this member serves.",
+                s3api(
+                    "put-bucket-request-payment",
+                    region,
+                    bucket,
+                    "--request-payment-configuration Payer=BucketOwner",
+                ),
+            )
+        });
+        self.rule(check, bucket, found);
+    }
+
+    fn work_bucket(&mut self, look: &WorkLook) {
+        let (bucket, region) = (look.bucket.as_str(), &look.region);
+        let check = Check::WorkBucket;
+        let place = match &look.place {
+            Looked::Found(place) => Some(place.as_str()),
+            Looked::Absent => None,
+            Looked::Denied { .. } | Looked::Failed { .. } => {
+                self.verdict(check, bucket, Verdict::Unread);
+                return self.verdict(Check::WorkBucketEncryption, bucket, Verdict::Unread);
+            }
+        };
+        let found = (place != Some(region.as_str())).then(|| {
+            broken(
+                Warning,
+                match place {
+                    Some(place) => format!("work bucket {bucket} lies in {place}, the settings say {region}"),
+                    None => format!("there is no work bucket {bucket}"),
+                },
+                "What failed to replicate from this Region cannot be re-driven: a job needs its manifest there.",
+                format!("aws s3api head-bucket --bucket {bucket} # then put WORK_BUCKETS right, or the bucket"),
+            )
+        });
+        let is_there = found.is_none();
+        self.rule(check, bucket, found);
+        let check = Check::WorkBucketEncryption;
+        if !is_there {
+            return self.verdict(check, bucket, Verdict::Unread);
+        }
+        let encryption = match &look.encryption {
+            Looked::Found(encryption) => Some(encryption),
+            Looked::Absent => None,
+            Looked::Denied { .. } | Looked::Failed { .. } => {
+                return self.verdict(check, bucket, Verdict::Unread);
+            }
+        };
+        let found = encryption.filter(|one| one.is_kms()).map(|encryption| {
+            broken(
+                Warning,
+                format!("work bucket {bucket} encrypts with {}", encryption.algorithm),
+                "Batch Operations reads no manifest that is encrypted with KMS.",
+                s3api(
+                    "put-bucket-encryption",
+                    region,
+                    bucket,
+                    "--server-side-encryption-configuration 'Rules=[{ApplyServerSideEncryptionByDefault={SSEAlgorithm=AES256}}]'",
+                ),
+            )
+        });
+        self.rule(check, bucket, found);
+    }
+
+    /// Key of the member's canary.
+    pub(super) fn canary_of(&self, look: &BucketLook) -> String {
+        let alias = self.settings.mrap.alias();
+        format!(
+            "{}/{alias}/{}",
+            self.settings.canary_prefix, look.member.region
+        )
+    }
+
+    /// Whether a scope is the canaries' alone.
+    pub(super) fn is_of_canaries(&self, scope: &Scope) -> bool {
+        scope.prefix.starts_with(&self.settings.canary_prefix)
+    }
+}
+
+/// Whether a bucket policy allows what access points allow.
+fn delegates(policy: &serde_json::Value) -> bool {
+    let statements = match policy.get("Statement") {
+        Some(serde_json::Value::Array(many)) => many.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
+    };
+    statements.iter().any(|statement| {
+        let allows = statement.get("Effect").and_then(|it| it.as_str()) == Some("Allow");
+        let conditions = statement.get("Condition").and_then(|it| it.as_object());
+        let keys = conditions
+            .into_iter()
+            .flat_map(|operators| operators.values())
+            .filter_map(|of_operator| of_operator.as_object())
+            .flat_map(|of_operator| of_operator.keys());
+        allows
+            && keys.into_iter().any(|key| {
+                ["s3:dataaccesspointaccount", "s3:dataaccesspointarn"]
+                    .contains(&key.to_ascii_lowercase().as_str())
+            })
+    })
+}

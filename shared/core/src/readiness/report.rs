@@ -1,0 +1,291 @@
+//! The report: what was found, what changed since the one before, and what it means for a
+//! failover.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::announce::{Announcement, Severity};
+use crate::decide::{Drift, Unfit};
+use crate::names::{MrapArn, Region};
+use crate::readiness::check::Check;
+use crate::readiness::finding::{Broken, Finding, Judged, Verdict};
+use crate::readiness::inventory::{Inventory, Trouble, Unread};
+use crate::readiness::judge::judge;
+use crate::settings::ReadinessSettings;
+
+/// Where the report stands in the state bucket.
+pub const REPORT_KEY: &str = "drift.json";
+
+/// Version of the report's form.
+pub const REPORT_SCHEMA: u32 = 1;
+
+/// A report older than this says nothing about a failover: it is made every hour.
+pub const REPORT_MAX_AGE: SignedDuration = SignedDuration::from_hours(3);
+
+/// The latest report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Version of this document's form: 1.
+    pub schema: u32,
+    /// Whose.
+    pub mrap: MrapArn,
+    /// When it was looked.
+    pub observed_at: Timestamp,
+    /// What is not as it should be, the worst first.
+    pub findings: Vec<Finding>,
+    /// How much was judged: each check counts once for each of its subjects.
+    pub checked: usize,
+    /// What could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
+    /// When the last digest was written.
+    pub digest_at: Timestamp,
+    /// What waits to be published.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outbox: Vec<Announcement>,
+    /// Which write made this document.
+    pub written_by: String,
+}
+
+/// Why a stored report cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    /// It is not what this version writes.
+    #[error("{REPORT_KEY} cannot be understood: {0}")]
+    Torn(String),
+    /// A later version wrote it.
+    #[error("{REPORT_KEY} has schema {0}, this version understands {REPORT_SCHEMA}")]
+    Schema(u64),
+    /// It is about another access point.
+    #[error("{REPORT_KEY} is about {0}: two stacks must not share a state bucket")]
+    Foreign(MrapArn),
+}
+
+/// What is different from the report before.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Found for the first time.
+    pub new: Vec<Finding>,
+    /// Found before, and graver now.
+    pub worse: Vec<Finding>,
+    /// Found before, and in order now.
+    pub fixed: Vec<Finding>,
+}
+
+impl Changes {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.new.is_empty() && self.worse.is_empty() && self.fixed.is_empty()
+    }
+}
+
+/// Judges what was read, and compares it with the report before.
+#[must_use]
+pub fn assess(
+    inventory: &Inventory,
+    settings: &ReadinessSettings,
+    previous: Option<&Report>,
+    now: Timestamp,
+) -> (Report, Changes) {
+    let unread: Vec<Unread> = inventory
+        .troubles()
+        .into_iter()
+        .map(|(what, trouble)| Unread {
+            what,
+            detail: match trouble {
+                Trouble::Denied { action } => format!("not allowed: {action}"),
+                Trouble::Failed { detail } => detail,
+            },
+        })
+        .collect();
+    let mut judged = judge(inventory, settings, now);
+    judged.extend(unreadable(inventory, previous));
+    let before: BTreeMap<&str, &Finding> = previous
+        .into_iter()
+        .flat_map(|report| &report.findings)
+        .map(|finding| (finding.id.as_str(), finding))
+        .collect();
+    let mut findings: BTreeMap<String, Finding> = BTreeMap::new();
+    let mut sound = BTreeSet::new();
+    let mut checked = 0_usize;
+    for one in &judged {
+        let id = one.id();
+        let known = before.get(id.as_str()).copied();
+        match &one.verdict {
+            Verdict::Sound => {
+                checked = checked.saturating_add(1);
+                sound.insert(id);
+            }
+            Verdict::Broken(broken) => {
+                checked = checked.saturating_add(1);
+                let since = known.map_or(now, |known| known.since);
+                findings.insert(id.clone(), found(id, one, broken, since));
+            }
+            Verdict::Unread => {
+                if let Some(known) = known {
+                    let mut stays = known.clone();
+                    stays.unconfirmed = true;
+                    findings.insert(id, stays);
+                }
+            }
+        }
+    }
+    let mut changes = Changes::default();
+    for finding in findings.values() {
+        match before.get(finding.id.as_str()) {
+            None => changes.new.push(finding.clone()),
+            Some(known) if finding.severity > known.severity => changes.worse.push(finding.clone()),
+            Some(_) => {}
+        }
+    }
+    for (id, known) in &before {
+        // Of permissions and unreadable things only those in trouble are named.
+        let fixed =
+            sound.contains(*id) || matches!(known.check, Check::Permission | Check::Readable);
+        if fixed && !findings.contains_key(*id) {
+            changes.fixed.push((*known).clone());
+        }
+    }
+    let mut findings: Vec<Finding> = findings.into_values().collect();
+    for list in [
+        &mut findings,
+        &mut changes.new,
+        &mut changes.worse,
+        &mut changes.fixed,
+    ] {
+        list.sort_by(|a, b| order(a).cmp(&order(b)));
+    }
+    let report = Report {
+        schema: REPORT_SCHEMA,
+        mrap: settings.mrap.clone(),
+        observed_at: now,
+        findings,
+        checked,
+        unread,
+        digest_at: previous.map_or(now, |report| report.digest_at),
+        outbox: previous.map_or_else(Vec::new, |report| report.outbox.clone()),
+        written_by: String::new(),
+    };
+    (report, changes)
+}
+
+/// The worst first, then by check and subject: the same findings always stand in the same order.
+fn order(finding: &Finding) -> (std::cmp::Reverse<Severity>, Check, &str) {
+    (
+        std::cmp::Reverse(finding.severity),
+        finding.check,
+        &finding.subject,
+    )
+}
+
+fn found(id: String, judged: &Judged, broken: &Broken, since: Timestamp) -> Finding {
+    Finding {
+        id,
+        check: judged.check,
+        severity: broken.severity,
+        subject: judged.subject.clone(),
+        targets: broken.targets.clone(),
+        leaving: broken.leaving.clone(),
+        evidence: broken.evidence.clone(),
+        consequence: broken.consequence.clone(),
+        remedy: broken.remedy.clone(),
+        since,
+        unconfirmed: false,
+    }
+}
+
+/// One look that got no answer is nothing to tell people of; the second one in a row is.
+fn unreadable(inventory: &Inventory, previous: Option<&Report>) -> Vec<Judged> {
+    let before: BTreeSet<&str> = previous
+        .into_iter()
+        .flat_map(|report| &report.unread)
+        .map(|unread| unread.what.as_str())
+        .collect();
+    let mut judged: Vec<Judged> = inventory
+        .troubles()
+        .into_iter()
+        .filter(|(what, _)| before.contains(what.as_str()))
+        .filter_map(|(what, trouble)| {
+            let Trouble::Failed { detail } = trouble else {
+                return None; // a finding of its own
+            };
+            let broken = Broken {
+                severity: Severity::Warning,
+                targets: Vec::new(),
+                leaving: None,
+                evidence: format!("{what} could not be read twice in a row: {detail}"),
+                consequence: "What is wrong there is not found before it hurts.".to_owned(),
+                remedy: "aws lambda invoke --function-name \"$READINESS_FUNCTION\" --cli-binary-format raw-in-base64-out --payload '{\"command\":\"readiness\"}' /dev/stdout # to look again".to_owned(),
+            };
+            Some(Judged {
+                check: Check::Readable,
+                subject: what,
+                verdict: Verdict::Broken(Box::new(broken)),
+            })
+        })
+        .collect();
+    judged.push(Judged {
+        check: Check::Readable,
+        subject: "all".to_owned(),
+        verdict: Verdict::Sound,
+    });
+    judged
+}
+
+impl Report {
+    /// Reads a stored report.
+    ///
+    /// # Errors
+    /// [`ReportError`].
+    pub fn parse(document: Value, mrap: &MrapArn) -> Result<Self, ReportError> {
+        match document.get("schema").and_then(Value::as_u64) {
+            Some(schema) if schema != u64::from(REPORT_SCHEMA) => {
+                return Err(ReportError::Schema(schema));
+            }
+            _ => {}
+        }
+        let report: Self = serde_json::from_value(document)
+            .map_err(|error| ReportError::Torn(error.to_string()))?;
+        if report.mrap == *mrap {
+            Ok(report)
+        } else {
+            Err(ReportError::Foreign(report.mrap))
+        }
+    }
+
+    /// What it says about a failover: nothing if it is too old.
+    #[must_use]
+    pub fn drift(&self, now: Timestamp) -> Drift {
+        if now.duration_since(self.observed_at) > REPORT_MAX_AGE {
+            return Drift::Unknown;
+        }
+        let mut findings: BTreeMap<Region, Vec<Unfit>> = BTreeMap::new();
+        for finding in &self.findings {
+            if finding.severity < Severity::Critical {
+                continue;
+            }
+            for target in &finding.targets {
+                findings.entry(target.clone()).or_default().push(Unfit {
+                    leaving: finding.leaving.clone(),
+                    what: format!("{}: {}", finding.check, finding.evidence),
+                });
+            }
+        }
+        Drift::Known {
+            observed_at: self.observed_at,
+            findings,
+        }
+    }
+
+    /// How many findings there are of this severity.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        let of_it = |finding: &&Finding| finding.severity == severity;
+        self.findings.iter().filter(of_it).count()
+    }
+}

@@ -1,0 +1,848 @@
+//! The readiness check: a healthy inventory has no finding, each single break exactly its own, and
+//! what cannot be looked at hides nothing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    reason = "a broken assumption must fail the test"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use sentinel_core::announce::{Announcement, Event, Severity};
+use sentinel_core::decide::Drift;
+use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, MemberEvidence, Observer, Verdict};
+use sentinel_core::names::Region;
+use sentinel_core::readiness::inventory::{
+    AlarmSeen, BucketLook, Encryption, EventTarget, Inventory, JobRecords, LifecycleAction, Looked,
+    PublicAccess, Records, RouteSeen, Rule, Scope, Subscription, Versioning, WorkLook,
+};
+use sentinel_core::readiness::notice::{
+    DIGEST, ReadinessAnswer, ReadinessCommand, ReadinessOutcome, tell, text,
+};
+use sentinel_core::readiness::{
+    Changes, Check, REPORT_MAX_AGE, Report, ReportError, TABLE, assess,
+};
+use sentinel_core::routes::{CONTROL_ENDPOINTS, Dial};
+use sentinel_core::settings::{ReadinessSettings, TimeControl};
+use serde_json::{Value, json};
+
+const A: &str = "app-use1";
+const B: &str = "app-euw1";
+const C: &str = "app-apne1";
+const QUEUE: &str = "arn:aws:sqs:us-east-2:111122223333:events";
+const TOPIC: &str = "arn:aws:sns:us-east-2:111122223333:mrap-sentinel";
+const SILENT: &str = "sentinel-failover-silent";
+const SELF_TEST: &str = "mrap-sentinel-mfzwi23gnjvgw-self-test";
+const LETTERS: &str = "sentinel-dead-letters";
+
+fn now() -> Timestamp {
+    "2026-11-20T16:00:00Z".parse().unwrap()
+}
+
+fn ago(hours: i64) -> Timestamp {
+    now() - SignedDuration::from_hours(hours)
+}
+
+fn region(text: &str) -> Region {
+    text.parse().unwrap()
+}
+
+fn settings() -> ReadinessSettings {
+    ReadinessSettings::from_lookup(|name| {
+        let value = match name {
+            "MRAP_ARN" => "arn:aws:s3::111122223333:accesspoint/mfzwi23gnjvgw.mrap",
+            "MEMBERS" => "app-use1@us-east-1,app-euw1@eu-west-1,app-apne1@ap-northeast-1",
+            "STATE_BUCKET" => "sentinel-state",
+            "TOPIC_ARNS" => TOPIC,
+            "WORK_BUCKETS" => "work-use1@us-east-1,work-euw1@eu-west-1,work-apne1@ap-northeast-1",
+            "REPLICATION_EVENTS_QUEUE_ARN" => QUEUE,
+            _ => return None,
+        };
+        Some(value.to_owned())
+    })
+    .unwrap()
+}
+
+fn rule(to: &str) -> Rule {
+    Rule {
+        id: format!("to-{to}"),
+        enabled: true,
+        priority: Some(i32::try_from(to.len()).unwrap()),
+        scope: Scope::default(),
+        deprecated_form: false,
+        destination: to.to_owned(),
+        account: None,
+        metrics: true,
+        time_control: false,
+        delete_markers: true,
+        replica_modifications: true,
+        kms_objects: false,
+        replica_key: None,
+    }
+}
+
+fn events_topic(region: &str) -> String {
+    format!("arn:aws:sns:{region}:111122223333:app-replication-events")
+}
+
+fn delegating() -> Value {
+    json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+        {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Condition": {"StringEquals": {"s3:DataAccessPointAccount": "111122223333"}}},
+    ]})
+}
+
+fn bucket(name: &str, place: &str) -> BucketLook {
+    BucketLook {
+        member: format!("{name}@{place}").parse().unwrap(),
+        place: Looked::Found(place.to_owned()),
+        versioning: Looked::Found(Versioning::Enabled),
+        replication: Looked::Found(
+            [A, B, C]
+                .iter()
+                .filter(|other| **other != name)
+                .map(|other| rule(other))
+                .collect(),
+        ),
+        encryption: Looked::Found(Encryption {
+            algorithm: "AES256".to_owned(),
+            key: None,
+        }),
+        object_lock: Looked::Absent,
+        ownership: Looked::Found("BucketOwnerEnforced".to_owned()),
+        public_access: Looked::Found(PublicAccess { blocked: true }),
+        policy: Looked::Found(delegating()),
+        events: Looked::Found(vec![EventTarget {
+            arn: events_topic(place),
+            filtered: false,
+        }]),
+        request_metrics: Looked::Found(true),
+        lifecycle: Looked::Found(vec![
+            LifecycleAction {
+                scope: Scope::of_prefix(".mrap-sentinel/"),
+                does: "deletes old versions after 1 day".to_owned(),
+                removes_noncurrent: true,
+            },
+            LifecycleAction {
+                scope: Scope::of_prefix("tmp/"),
+                does: "deletes after 7 days".to_owned(),
+                removes_noncurrent: false,
+            },
+        ]),
+        requester_pays: Looked::Found(false),
+    }
+}
+
+fn confirmed(protocol: &str, endpoint: &str) -> Subscription {
+    Subscription {
+        protocol: protocol.to_owned(),
+        endpoint: endpoint.to_owned(),
+        confirmed: true,
+    }
+}
+
+const PLACES: [(&str, &str); 3] = [(A, "us-east-1"), (B, "eu-west-1"), (C, "ap-northeast-1")];
+
+/// Three members; home alone is active; everything as it should be.
+fn healthy() -> Inventory {
+    let seen: BTreeMap<Region, Timestamp> = PLACES
+        .iter()
+        .map(|(_, place)| (region(place), now() - SignedDuration::from_secs(12)))
+        .collect();
+    Inventory {
+        region: region("us-east-2"),
+        members: PLACES
+            .iter()
+            .map(|(name, place)| bucket(name, place))
+            .collect(),
+        work: ["use1@us-east-1", "euw1@eu-west-1", "apne1@ap-northeast-1"]
+            .iter()
+            .map(|text| {
+                let (name, place) = text.split_once('@').unwrap();
+                WorkLook {
+                    bucket: format!("work-{name}").parse().unwrap(),
+                    region: region(place),
+                    place: Looked::Found(place.to_owned()),
+                    encryption: Looked::Found(Encryption {
+                        algorithm: "AES256".to_owned(),
+                        key: None,
+                    }),
+                }
+            })
+            .collect(),
+        endpoints: CONTROL_ENDPOINTS
+            .iter()
+            .map(|endpoint| {
+                let routes = PLACES.iter().map(|(name, place)| RouteSeen {
+                    bucket: (*name).to_owned(),
+                    region: (*place).to_owned(),
+                    dial: if *name == A {
+                        Dial::Active
+                    } else {
+                        Dial::Passive
+                    },
+                });
+                (region(endpoint), Looked::Found(routes.collect()))
+            })
+            .collect(),
+        topics: vec![(
+            TOPIC.parse().unwrap(),
+            Looked::Found(vec![confirmed("email", "sre@example.com")]),
+        )],
+        event_topics: PLACES
+            .iter()
+            .map(|(_, place)| {
+                (
+                    events_topic(place),
+                    Looked::Found(vec![confirmed("sqs", QUEUE)]),
+                )
+            })
+            .collect(),
+        alarms: [SILENT, SELF_TEST]
+            .iter()
+            .map(|name| {
+                let alarm = AlarmSeen {
+                    actions_enabled: true,
+                    has_actions: true,
+                };
+                ((*name).to_owned(), Looked::Found(alarm))
+            })
+            .collect(),
+        dead_letters: [(LETTERS.to_owned(), Looked::Found(0))].into(),
+        evidence: Looked::Found(Evidence {
+            schema: EVIDENCE_SCHEMA,
+            observed_at: now() - SignedDuration::from_secs(5),
+            observer: Observer::Well,
+            vantage_points: 2,
+            members: PLACES
+                .iter()
+                .map(|(_, place)| MemberEvidence {
+                    region: region(place),
+                    verdict: Verdict::Good,
+                    detail: String::new(),
+                    since: ago(30),
+                    last_write: Some(now() - SignedDuration::from_secs(5)),
+                    seen: seen.clone(),
+                })
+                .collect(),
+        }),
+        records: Looked::Found(Records {
+            last_change: Some(ago(48)),
+            self_test: Some(ago(20)),
+            hold: None,
+        }),
+        jobs: Looked::Found(JobRecords::default()),
+    }
+}
+
+fn member<'a>(inventory: &'a mut Inventory, name: &str) -> &'a mut BucketLook {
+    let mut members = inventory.members.iter_mut();
+    members
+        .find(|one| one.member.bucket.as_str() == name)
+        .unwrap()
+}
+
+/// The rule from one member to another.
+fn of<'a>(inventory: &'a mut Inventory, from: &str, to: &str) -> &'a mut Rule {
+    let Looked::Found(rules) = &mut member(inventory, from).replication else {
+        panic!("no rules");
+    };
+    rules
+        .iter_mut()
+        .find(|rule| rule.destination == to)
+        .unwrap()
+}
+
+fn every_rule(inventory: &mut Inventory, change: impl Fn(&mut Rule)) {
+    for look in &mut inventory.members {
+        if let Looked::Found(rules) = &mut look.replication {
+            rules.iter_mut().for_each(&change);
+        }
+    }
+}
+
+fn evidence(inventory: &mut Inventory) -> &mut Evidence {
+    match &mut inventory.evidence {
+        Looked::Found(evidence) => evidence,
+        _ => panic!("no evidence"),
+    }
+}
+
+fn records(inventory: &mut Inventory) -> &mut Records {
+    match &mut inventory.records {
+        Looked::Found(records) => records,
+        _ => panic!("no records"),
+    }
+}
+
+fn kms(region: &str) -> Encryption {
+    Encryption {
+        algorithm: "aws:kms".to_owned(),
+        key: Some(format!("arn:aws:kms:{region}:111122223333:key/k")),
+    }
+}
+
+fn denied<T>(action: &str) -> Looked<T> {
+    Looked::Denied {
+        action: action.to_owned(),
+    }
+}
+
+fn failed<T>() -> Looked<T> {
+    Looked::Failed {
+        detail: "no answer in time".to_owned(),
+    }
+}
+
+fn fresh(inventory: &Inventory) -> Report {
+    assess(inventory, &settings(), None, now()).0
+}
+
+fn ids(report: &Report) -> Vec<&str> {
+    report.findings.iter().map(|one| one.id.as_str()).collect()
+}
+
+type Break = fn(&mut Inventory);
+use Severity::{Critical, Info, Warning};
+
+/// A break; what it is found as; how grave; which Region it makes unfit, for who leaves which.
+#[rustfmt::skip]
+const BREAKS: &[(Break, &str, Severity, &str)] = &[
+    (|i| member(i, B).place = Looked::Absent, "bucket-exists/app-euw1", Critical, "eu-west-1"),
+    (|i| member(i, B).place = Looked::Found("eu-central-1".to_owned()), "bucket-exists/app-euw1", Critical, "eu-west-1"),
+    (|i| member(i, B).versioning = Looked::Found(Versioning::Suspended), "versioning/app-euw1", Critical, "eu-west-1"),
+    (|i| member(i, B).versioning = Looked::Found(Versioning::Never), "versioning/app-euw1", Critical, "eu-west-1"),
+    (|i| of(i, A, B).enabled = false, "rule/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
+    (|i| of(i, A, B).destination = "elsewhere".to_owned(), "rule/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
+    (|i| of(i, B, A).enabled = false, "rule/app-euw1 to app-use1", Critical, "us-east-1 from eu-west-1"),
+    (|i| member(i, A).encryption = Looked::Found(kms("us-east-1")), "kms-replication/app-use1 to app-apne1 kms-replication/app-use1 to app-euw1", Critical, "ap-northeast-1 from us-east-1, eu-west-1 from us-east-1"),
+    (|i| { let rule = of(i, A, B); rule.kms_objects = true; rule.replica_key = Some("arn:aws:kms:us-east-1:111122223333:key/k".to_owned()); }, "kms-replica-key/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
+    (|i| of(i, A, B).kms_objects = true, "kms-replica-key/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
+    (|i| { let rule = of(i, A, B); rule.kms_objects = true; rule.replica_key = Some("alias/app".to_owned()); }, "kms-replica-key/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
+    (|i| { for name in [A, C] { member(i, name).object_lock = Looked::Found(true); } }, "object-lock/app-apne1 to app-euw1 object-lock/app-use1 to app-euw1", Critical, "eu-west-1 from ap-northeast-1, eu-west-1 from us-east-1"),
+    (|i| { let from = region("us-east-1"); evidence(i).members[1].seen.remove(&from); }, "canary-arrives/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
+    (|i| { let from = region("us-east-1"); evidence(i).members[1].seen.insert(from, ago(1)); }, "canary-arrives/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
+    (|i| { for (_, routes) in &mut i.endpoints { if let Looked::Found(routes) = routes { routes.pop(); } } }, "members-match/mfzwi23gnjvgw.mrap", Critical, ""),
+    (|i| i.endpoints[2].1 = failed(), "control-endpoint/eu-west-1", Warning, ""),
+    (|i| i.endpoints[2].1 = Looked::Absent, "control-endpoint/eu-west-1", Warning, ""),
+    (|i| i.topics[0].1 = Looked::Found(vec![]), "topic-subscribed/arn:aws:sns:us-east-2:111122223333:mrap-sentinel", Critical, ""),
+    (|i| i.topics[0].1 = Looked::Absent, "topic-subscribed/arn:aws:sns:us-east-2:111122223333:mrap-sentinel", Critical, ""),
+    (|i| i.topics[0].1 = Looked::Found(vec![Subscription { confirmed: false, ..confirmed("email", "sre@example.com") }]), "topic-subscribed/arn:aws:sns:us-east-2:111122223333:mrap-sentinel", Critical, ""),
+    (|i| i.topics.push(("arn:aws:sns:us-west-2:111122223333:second".parse().unwrap(), Looked::Found(vec![]))), "topic-subscribed/arn:aws:sns:us-west-2:111122223333:second", Warning, ""),
+    (|i| of(i, B, A).scope = Scope { tags: [("copy".to_owned(), "yes".to_owned())].into(), ..Scope::default() }, "canary-scope/app-euw1 to app-use1 rule-form/app-euw1 to app-use1 rule-scope/app-use1 and app-euw1", Warning, ""),
+    (|i| of(i, B, A).deprecated_form = true, "rule-form/app-euw1 to app-use1", Warning, ""),
+    (|i| of(i, B, A).account = Some("444455556666".to_owned()), "rule-form/app-euw1 to app-use1", Warning, ""),
+    (|i| { let mut twin = of(i, B, A).clone(); twin.id = "twin".to_owned(); if let Looked::Found(rules) = &mut member(i, B).replication { rules.push(twin); } }, "rule-form/app-euw1 to app-use1", Warning, ""),
+    (|i| { let rule = of(i, B, A); rule.time_control = true; rule.metrics = false; }, "rule-form/app-euw1 to app-use1 rule-metrics/app-euw1 to app-use1", Warning, ""),
+    (|i| of(i, A, B).metrics = false, "rule-metrics/app-use1 to app-euw1", Warning, ""),
+    (|i| of(i, A, B).delete_markers = false, "delete-markers/app-use1 and app-euw1", Warning, ""),
+    (|i| of(i, A, B).replica_modifications = false, "replica-modifications/app-use1 and app-euw1", Warning, ""),
+    (|i| { of(i, A, B).replica_modifications = false; of(i, B, A).replica_modifications = false; }, "replica-modifications/app-use1 and app-euw1", Info, ""),
+    (|i| every_rule(i, |rule| rule.scope = Scope::of_prefix("data/")), "canary-scope/app-apne1 to app-euw1 canary-scope/app-apne1 to app-use1 canary-scope/app-euw1 to app-apne1 canary-scope/app-euw1 to app-use1 canary-scope/app-use1 to app-apne1 canary-scope/app-use1 to app-euw1", Warning, ""),
+    (|i| member(i, B).ownership = Looked::Absent, "ownership/app-euw1", Warning, ""),
+    (|i| member(i, B).ownership = Looked::Found("ObjectWriter".to_owned()), "ownership/app-euw1", Warning, ""),
+    (|i| member(i, B).public_access = Looked::Absent, "public-access/app-euw1", Warning, ""),
+    (|i| member(i, B).public_access = Looked::Found(PublicAccess { blocked: false }), "public-access/app-euw1", Warning, ""),
+    (|i| member(i, B).policy = Looked::Absent, "delegation/app-euw1", Warning, ""),
+    (|i| member(i, B).policy = Looked::Found(json!({"Statement": {"Effect": "Allow"}})), "delegation/app-euw1", Warning, ""),
+    (|i| member(i, B).events = Looked::Found(vec![]), "replication-events/app-euw1", Warning, ""),
+    (|i| member(i, B).events = Looked::Found(vec![EventTarget { arn: events_topic("eu-west-1"), filtered: true }]), "replication-events/app-euw1", Warning, ""),
+    (|i| { i.event_topics.insert(events_topic("eu-west-1"), Looked::Found(vec![confirmed("sqs", "arn:aws:sqs:us-east-2:111122223333:other")])); }, "replication-events/app-euw1", Warning, ""),
+    (|i| { i.event_topics.insert(events_topic("eu-west-1"), Looked::Absent); }, "replication-events/app-euw1", Warning, ""),
+    (|i| { if let Looked::Found(actions) = &mut member(i, B).lifecycle { actions.pop(); } }, "lifecycle/app-euw1", Warning, ""),
+    (|i| member(i, B).requester_pays = Looked::Found(true), "requester-pays/app-euw1", Warning, ""),
+    (|i| i.work[1].place = Looked::Absent, "work-bucket/work-euw1", Warning, ""),
+    (|i| i.work[1].place = Looked::Found("us-east-1".to_owned()), "work-bucket/work-euw1", Warning, ""),
+    (|i| i.work[1].encryption = Looked::Found(kms("eu-west-1")), "work-bucket-encryption/work-euw1", Warning, ""),
+    (|i| { for (_, routes) in &mut i.endpoints { if let Looked::Found(routes) = routes { routes[1].dial = Dial::Undefined(10); } } }, "dials/mfzwi23gnjvgw.mrap", Warning, ""),
+    (|i| { i.alarms.insert(SILENT.to_owned(), Looked::Absent); }, "alarm/sentinel-failover-silent", Warning, ""),
+    (|i| { i.alarms.insert(SILENT.to_owned(), Looked::Found(AlarmSeen { actions_enabled: false, has_actions: true })); }, "alarm/sentinel-failover-silent", Warning, ""),
+    (|i| { i.alarms.insert(SILENT.to_owned(), Looked::Found(AlarmSeen { actions_enabled: true, has_actions: false })); }, "alarm/sentinel-failover-silent", Warning, ""),
+    (|i| { i.dead_letters.insert(LETTERS.to_owned(), Looked::Found(3)); }, "dead-letters/sentinel-dead-letters", Warning, ""),
+    (|i| i.jobs = Looked::Found(JobRecords { failures: 2, last_failure: "AssumeRoleNotPermitted".to_owned() }), "batch-jobs/mfzwi23gnjvgw.mrap", Warning, ""),
+    (|i| i.region = region("eu-west-1"), "control-region/eu-west-1", Warning, ""),
+    (|i| records(i).self_test = Some(ago(27)), "self-test/mrap-sentinel-mfzwi23gnjvgw-self-test", Warning, ""),
+    (|i| records(i).self_test = None, "self-test/mrap-sentinel-mfzwi23gnjvgw-self-test", Warning, ""),
+    (|i| records(i).hold = Some((ago(25), "night work".to_owned())), "hold/mfzwi23gnjvgw.mrap", Warning, ""),
+    (|i| member(i, B).lifecycle = denied("s3:GetLifecycleConfiguration"), "permission/s3:GetLifecycleConfiguration", Warning, ""),
+    (|i| { for (_, routes) in &mut i.endpoints { if let Looked::Found(routes) = routes { routes[0].dial = Dial::Passive; routes[1].dial = Dial::Active; } } }, "topology/mfzwi23gnjvgw.mrap", Info, ""),
+    (|i| member(i, B).request_metrics = Looked::Found(false), "request-metrics/app-euw1", Info, ""),
+    (|i| { if let Looked::Found(actions) = &mut member(i, B).lifecycle { actions.remove(0); } }, "canary-hygiene/app-euw1", Info, ""),
+    (|i| records(i).last_change = Some(ago(91 * 24)), "rehearsal/mfzwi23gnjvgw.mrap", Info, ""),
+    (|i| records(i).last_change = None, "rehearsal/mfzwi23gnjvgw.mrap", Info, ""),
+    (|i| evidence(i).vantage_points = 1, "vantage-point/mfzwi23gnjvgw.mrap", Info, ""),
+];
+
+#[test]
+fn a_healthy_inventory_has_no_finding() {
+    let report = fresh(&healthy());
+    assert_eq!(ids(&report), <[&str; 0]>::default());
+    assert!(report.unread.is_empty());
+    assert!(report.checked > 100, "{} checked", report.checked);
+    let answer = ReadinessAnswer::of(ReadinessCommand::Tick, &report, &Changes::default());
+    assert_eq!(answer.outcome, ReadinessOutcome::Ready);
+}
+
+#[test]
+fn each_break_is_found_and_nothing_else() {
+    for (index, (disturb, expected, severity, unfit)) in BREAKS.iter().enumerate() {
+        let mut inventory = healthy();
+        disturb(&mut inventory);
+        let report = fresh(&inventory);
+        let mut found = ids(&report);
+        found.sort_unstable();
+        assert_eq!(found.join(" "), *expected, "break {index}");
+        let mut makes_unfit = BTreeSet::new();
+        for finding in &report.findings {
+            assert_eq!(finding.severity, *severity, "break {index}: {}", finding.id);
+            for text in [&finding.evidence, &finding.consequence, &finding.remedy] {
+                assert!(!text.is_empty(), "break {index}: {}", finding.id);
+            }
+            assert!(finding.consequence.ends_with('.'), "break {index}");
+            assert!(
+                ["aws ", "data-plane/", "sam "]
+                    .iter()
+                    .any(|begins| finding.remedy.starts_with(begins)),
+                "break {index}: {}",
+                finding.remedy
+            );
+            let row = TABLE.iter().find(|row| row.check == finding.check).unwrap();
+            assert!(finding.severity <= row.worst, "break {index}");
+            for target in &finding.targets {
+                makes_unfit.insert(match &finding.leaving {
+                    Some(from) => format!("{target} from {from}"),
+                    None => target.to_string(),
+                });
+            }
+        }
+        let makes_unfit: Vec<String> = makes_unfit.into_iter().collect();
+        assert_eq!(makes_unfit.join(", "), *unfit, "break {index}");
+    }
+}
+
+#[test]
+fn every_check_of_the_table_is_broken_by_something() {
+    let broken: BTreeSet<&str> = BREAKS
+        .iter()
+        .flat_map(|(_, expected, ..)| {
+            let words = expected.split(' ');
+            words
+                .filter_map(|id| id.split_once('/'))
+                .map(|(name, _)| name)
+        })
+        .collect();
+    for row in TABLE {
+        // Those two need settings or a report before; tests of their own have them.
+        if !matches!(row.check, Check::TimeControl | Check::Readable) {
+            assert!(broken.contains(row.name), "{}", row.name);
+        }
+    }
+}
+
+#[test]
+fn time_control_is_as_declared() {
+    for (declared, time_control, expected) in [
+        (TimeControl::Any, true, ""),
+        (TimeControl::Any, false, ""),
+        (TimeControl::Enabled, true, ""),
+        (TimeControl::Disabled, false, ""),
+        (
+            TimeControl::Enabled,
+            false,
+            "time-control/app-use1 to app-euw1",
+        ),
+        (
+            TimeControl::Disabled,
+            true,
+            "time-control/app-use1 to app-euw1",
+        ),
+    ] {
+        let mut inventory = healthy();
+        let others = declared == TimeControl::Enabled;
+        every_rule(&mut inventory, |rule| rule.time_control = others);
+        of(&mut inventory, A, B).time_control = time_control;
+        let mut settings = settings();
+        settings.time_control = declared;
+        let (report, _) = assess(&inventory, &settings, None, now());
+        assert_eq!(
+            ids(&report).join(" "),
+            expected,
+            "{declared:?} {time_control}"
+        );
+    }
+}
+
+#[test]
+fn all_endpoints_silent_is_critical() {
+    let mut inventory = healthy();
+    for (_, routes) in &mut inventory.endpoints {
+        *routes = failed();
+    }
+    let report = fresh(&inventory);
+    assert_eq!(report.count(Critical), 5, "{:?}", ids(&report));
+}
+
+#[test]
+fn what_cannot_be_read_stands_as_it_was() {
+    let mut inventory = healthy();
+    member(&mut inventory, B).versioning = Looked::Found(Versioning::Suspended);
+    let (before, _) = assess(&inventory, &settings(), None, ago(2));
+    for unreadable in [failed(), denied("s3:GetBucketVersioning")] {
+        let mut inventory = healthy();
+        member(&mut inventory, B).versioning = unreadable;
+        let (after, changes) = assess(&inventory, &settings(), Some(&before), ago(1));
+        let finding = &after.findings[0];
+        assert_eq!(finding.id, "versioning/app-euw1");
+        assert!(finding.unconfirmed);
+        assert_eq!(finding.since, ago(2));
+        assert!(changes.fixed.is_empty());
+        assert!(matches!(after.drift(now()), Drift::Known { findings, .. } if findings.len() == 1));
+        // A whole bucket that cannot be reached is no different.
+        let mut inventory = healthy();
+        member(&mut inventory, B).place = failed();
+        let (after, _) = assess(&inventory, &settings(), Some(&before), ago(1));
+        assert!(ids(&after).contains(&"versioning/app-euw1"));
+    }
+    let (after, changes) = assess(&healthy(), &settings(), Some(&before), ago(1));
+    assert!(after.findings.is_empty());
+    assert_eq!(changes.fixed[0].id, "versioning/app-euw1");
+}
+
+#[test]
+fn one_look_without_an_answer_tells_nobody_the_second_does() {
+    let mut inventory = healthy();
+    member(&mut inventory, B).policy = failed();
+    let (first, changes) = assess(&inventory, &settings(), None, ago(2));
+    assert!(first.findings.is_empty() && changes.is_empty());
+    assert_eq!(first.unread[0].what, "app-euw1: bucket policy");
+    let (second, changes) = assess(&inventory, &settings(), Some(&first), ago(1));
+    assert_eq!(ids(&second), ["readable/app-euw1: bucket policy"]);
+    assert_eq!(changes.new.len(), 1);
+    let (third, changes) = assess(&healthy(), &settings(), Some(&second), now());
+    assert!(third.findings.is_empty());
+    assert_eq!(changes.fixed[0].check, Check::Readable);
+}
+
+#[test]
+fn a_missing_permission_is_one_finding_however_many_buckets() {
+    let mut inventory = healthy();
+    for look in &mut inventory.members {
+        look.policy = denied("s3:GetBucketPolicy");
+        look.place = denied("s3:ListBucket");
+    }
+    let report = fresh(&inventory);
+    assert_eq!(
+        ids(&report),
+        ["permission/s3:GetBucketPolicy", "permission/s3:ListBucket"]
+    );
+    for name in [A, B, C] {
+        assert!(report.findings[0].evidence.contains(name));
+    }
+    let (after, changes) = assess(&healthy(), &settings(), Some(&report), now());
+    assert!(after.findings.is_empty());
+    assert_eq!(changes.fixed.len(), 2);
+}
+
+#[test]
+fn late_canaries_of_a_member_in_trouble_are_no_finding() {
+    type Trouble = fn(&mut Evidence);
+    let troubles: [Trouble; 5] = [
+        |evidence| evidence.members[0].verdict = Verdict::Bad,
+        |evidence| evidence.members[0].since = now() - SignedDuration::from_mins(29),
+        |evidence| evidence.members[1].since = now() - SignedDuration::from_mins(29),
+        |evidence| evidence.observed_at = now() - SignedDuration::from_mins(11),
+        |evidence| {
+            evidence.observer = Observer::Sick {
+                reason: String::new(),
+            };
+        },
+    ];
+    for (index, trouble) in troubles.iter().enumerate() {
+        let mut inventory = healthy();
+        let evidence = evidence(&mut inventory);
+        evidence.members[1].seen.clear();
+        trouble(evidence);
+        let report = fresh(&inventory);
+        assert!(
+            !ids(&report).contains(&"canary-arrives/app-use1 to app-euw1"),
+            "{index}"
+        );
+    }
+}
+
+#[test]
+fn only_what_is_critical_and_recent_stands_in_a_failovers_way() {
+    let mut inventory = healthy();
+    of(&mut inventory, A, B).enabled = false;
+    of(&mut inventory, A, C).metrics = false;
+    let report = fresh(&inventory);
+    let Drift::Known {
+        observed_at,
+        findings,
+    } = report.drift(now() + REPORT_MAX_AGE)
+    else {
+        panic!("recent enough");
+    };
+    assert_eq!(observed_at, now());
+    assert_eq!(
+        findings.keys().cloned().collect::<Vec<_>>(),
+        [region("eu-west-1")]
+    );
+    let unfit = &findings[&region("eu-west-1")][0];
+    assert_eq!(unfit.leaving, Some(region("us-east-1")));
+    assert!(unfit.what.starts_with("rule: "), "{}", unfit.what);
+    let too_late = now() + REPORT_MAX_AGE + SignedDuration::from_secs(1);
+    assert_eq!(report.drift(too_late), Drift::Unknown);
+}
+
+#[test]
+fn a_stored_report_is_read_back_and_a_foreign_one_refused() {
+    let mut inventory = healthy();
+    of(&mut inventory, A, B).enabled = false;
+    let (mut report, changes) = assess(&inventory, &settings(), None, now());
+    report.outbox = tell(&mut report, &changes);
+    let mrap = settings().mrap;
+    let document = serde_json::to_value(&report).unwrap();
+    assert_eq!(Report::parse(document.clone(), &mrap).unwrap(), report);
+    let other = "arn:aws:s3::111122223333:accesspoint/other.mrap"
+        .parse()
+        .unwrap();
+    assert!(matches!(
+        Report::parse(document.clone(), &other),
+        Err(ReportError::Foreign(_))
+    ));
+    let mut later = document.clone();
+    later["schema"] = json!(2);
+    assert_eq!(Report::parse(later, &mrap), Err(ReportError::Schema(2)));
+    let mut torn = document;
+    torn.as_object_mut().unwrap().remove("findings");
+    assert!(matches!(
+        Report::parse(torn, &mrap),
+        Err(ReportError::Torn(_))
+    ));
+}
+
+fn looks(inventories: &[(Timestamp, Inventory)]) -> Vec<Vec<Announcement>> {
+    let mut previous: Option<Report> = None;
+    inventories
+        .iter()
+        .map(|(at, inventory)| {
+            let mut inventory = inventory.clone();
+            records(&mut inventory).self_test = Some(*at);
+            let (mut report, changes) = assess(&inventory, &settings(), previous.as_ref(), *at);
+            let told = tell(&mut report, &changes);
+            previous = Some(report);
+            told
+        })
+        .collect()
+}
+
+#[test]
+fn people_hear_of_changes_and_once_a_week_of_everything() {
+    let broken = || {
+        let mut inventory = healthy();
+        of(&mut inventory, A, B).enabled = false;
+        inventory
+    };
+    let told = looks(&[
+        (ago(10), healthy()),
+        (ago(9), broken()),
+        (ago(8), broken()),
+        (ago(7), healthy()),
+        (ago(6), healthy()),
+        (ago(10) + DIGEST, healthy()),
+        (ago(9) + DIGEST, healthy()),
+    ]);
+    let told: Vec<Vec<(Event, Severity, &str)>> = told
+        .iter()
+        .map(|announcements| {
+            announcements
+                .iter()
+                .map(|one| (one.event, one.severity, one.region.as_str()))
+                .collect()
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            vec![],
+            vec![(Event::ReadinessChanged, Critical, "eu-west-1")],
+            vec![],
+            vec![(Event::ReadinessChanged, Info, "")],
+            vec![],
+            vec![(Event::ReadinessDigest, Info, "")],
+            vec![],
+        ]
+    );
+}
+
+#[test]
+fn what_gets_worse_is_told_again() {
+    let mut inventory = healthy();
+    let second = "arn:aws:sns:us-west-2:111122223333:second".parse().unwrap();
+    inventory.topics.push((
+        second,
+        Looked::Found(vec![confirmed("email", "x@example.com")]),
+    ));
+    inventory.topics[0].1 = Looked::Found(vec![]);
+    let (before, _) = assess(&inventory, &settings(), None, ago(1));
+    inventory.topics[1].1 = Looked::Found(vec![]);
+    let (_, changes) = assess(&inventory, &settings(), Some(&before), now());
+    assert_eq!(changes.worse.len(), 1);
+    assert_eq!(changes.new.len(), 1);
+}
+
+#[test]
+fn as_a_person_reads_it() {
+    let mut inventory = healthy();
+    of(&mut inventory, A, B).enabled = false;
+    of(&mut inventory, A, C).metrics = false;
+    member(&mut inventory, B).policy = denied("s3:GetBucketPolicy");
+    member(&mut inventory, C).lifecycle = failed();
+    evidence(&mut inventory).vantage_points = 1;
+    let (mut report, changes) = assess(&inventory, &settings(), None, now());
+    insta::assert_snapshot!("report", text(&report));
+    let told = tell(&mut report, &changes);
+    insta::assert_snapshot!(
+        "announcement",
+        format!("{}\n\n{}", told[0].subject, told[0].text)
+    );
+    let answer = ReadinessAnswer::of(ReadinessCommand::Readiness, &report, &changes);
+    assert_eq!(answer.outcome, ReadinessOutcome::Findings);
+    assert_eq!(answer.report, text(&report));
+    insta::assert_snapshot!("clean", text(&fresh(&healthy())));
+}
+
+#[test]
+fn commands_are_read_strictly() {
+    for (payload, expected) in [
+        (json!({"command": "tick"}), Ok(ReadinessCommand::Tick)),
+        (
+            json!({"command": "readiness"}),
+            Ok(ReadinessCommand::Readiness),
+        ),
+        (
+            json!({"command": "readiness", "dryRun": true}),
+            Err("no field"),
+        ),
+        (json!({"command": "failback"}), Err("failover function")),
+        (json!({"command": "sweep"}), Err("redrive function")),
+        (json!({"command": "report"}), Err("no command")),
+        (json!({"command": 1}), Err("must be text")),
+        (json!({}), Err("without a command")),
+        (json!([1]), Err("this function takes")),
+    ] {
+        match (ReadinessCommand::parse(&payload), expected) {
+            (Ok(command), Ok(wanted)) => assert_eq!(command, wanted),
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+            (other, wanted) => panic!("{payload}: {other:?}, not {wanted:?}"),
+        }
+    }
+}
+
+#[test]
+fn records_are_read_from_the_failovers_document() {
+    let document = json!({
+        "changes": [{"at": "2026-11-01T00:00:00Z"}, {"at": "2026-11-02T00:00:00Z"}],
+        "hold": {"reason": "night work", "since": "2026-11-19T00:00:00Z", "until": "2026-11-21T00:00:00Z"},
+        "selfTest": {"receivedAt": "2026-11-20T01:00:00Z"},
+    });
+    let records = Records::of(&document, now());
+    assert_eq!(
+        records.last_change,
+        Some("2026-11-02T00:00:00Z".parse().unwrap())
+    );
+    assert_eq!(
+        records.self_test,
+        Some("2026-11-20T01:00:00Z".parse().unwrap())
+    );
+    assert_eq!(records.hold.unwrap().1, "night work");
+    let over = now() + SignedDuration::from_hours(48);
+    assert_eq!(Records::of(&document, over).hold, None);
+    assert_eq!(Records::of(&json!({}), now()), Records::default());
+    let redrive = include_str!("fixtures/redrive/schema-1.json");
+    let jobs = JobRecords::of(&serde_json::from_str(redrive).unwrap());
+    assert_eq!(
+        (jobs.failures, jobs.last_failure.as_str()),
+        (3, "S3 refused to create it: access denied")
+    );
+    assert_eq!(JobRecords::of(&json!({})), JobRecords::default());
+}
+
+#[test]
+fn the_page_describes_exactly_the_table() {
+    let page = include_str!("../../../docs/readiness.md");
+    let rows: Vec<(String, String)> = page
+        .lines()
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            match cells.as_slice() {
+                [name, severity, expects, ..] if name.starts_with('`') => Some((
+                    format!("{} {severity}", name.trim_matches('`')),
+                    (*expects).to_owned(),
+                )),
+                _ => None,
+            }
+        })
+        .collect();
+    let table: Vec<(String, String)> = TABLE
+        .iter()
+        .map(|row| {
+            (
+                format!("{} {}", row.name, row.worst.as_str()),
+                row.expects.to_owned(),
+            )
+        })
+        .collect();
+    assert_eq!(rows, table);
+}
+
+proptest! {
+    /// However things are broken and in whatever order they were read: the same findings, in the
+    /// same order, once each, the worst first.
+    #[test]
+    fn findings_are_stable_and_sorted(
+        breaks in prop::collection::vec(0..BREAKS.len(), 0..6),
+        turns in 0..3_usize,
+    ) {
+        let mut inventory = healthy();
+        for index in &breaks {
+            // Some breaks take away what others would break.
+            let before = inventory.clone();
+            let broken = std::panic::catch_unwind(move || {
+                let mut inventory = before;
+                BREAKS[*index].0(&mut inventory);
+                inventory
+            });
+            if let Ok(broken) = broken {
+                inventory = broken;
+            }
+        }
+        let report = fresh(&inventory);
+        for look in &mut inventory.members {
+            if let Looked::Found(rules) = &mut look.replication {
+                let turns = turns.min(rules.len());
+                rules.rotate_left(turns);
+            }
+            if let Looked::Found(targets) = &mut look.events {
+                targets.reverse();
+            }
+            if let Looked::Found(actions) = &mut look.lifecycle {
+                actions.reverse();
+            }
+        }
+        inventory.endpoints.rotate_left(turns);
+        let (again, changes) = assess(&inventory, &settings(), Some(&report), now());
+        prop_assert!(changes.is_empty(), "{changes:?}");
+        prop_assert_eq!(ids(&again), ids(&report));
+        let unique: BTreeSet<&str> = ids(&report).into_iter().collect();
+        prop_assert_eq!(unique.len(), report.findings.len());
+        prop_assert!(report.findings.is_sorted_by(|a, b| a.severity >= b.severity));
+    }
+}
