@@ -24,3 +24,4 @@ pub mod routes;
 pub mod settings;
 pub mod state;
 pub mod triggers;
+pub mod windows;
