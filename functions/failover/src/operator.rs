@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::join;
 use jiff::Timestamp;
 use sentinel_aws::store::StoreError;
 use sentinel_core::announce::Event;
 use sentinel_core::answer::{
     Answer, ClaimStatus, MemberStatus, Outcome, RoutesShown, StatusDetails,
 };
-use sentinel_core::command::{Command, FailbackCommand, FailoverCommand};
-use sentinel_core::decide::{Order, Wish};
+use sentinel_core::command::{Command, FailbackCommand, FailoverCommand, RehearseCommand};
+use sentinel_core::decide::{Drift, Order, Wish};
 use sentinel_core::evidence::Evidence;
-use sentinel_core::state::{APPROVAL, Hold, Settled, State, StateError};
+use sentinel_core::state::{APPROVAL, Hold, Kind, Settled, State, StateError};
 
 use crate::cycle::Task;
 use crate::error::Error;
@@ -29,10 +30,7 @@ impl Turn<'_> {
             Command::Status => self.status().await,
             Command::Failover(command) => self.failover(command).await,
             Command::Failback(command) => self.failback(command).await,
-            Command::Rehearse(_) => Err(Error::Command(
-                "rehearse is not available in this version: use failover with \"dryRun\": true to see what every guard says"
-                    .to_owned(),
-            )),
+            Command::Rehearse(command) => self.rehearse(command).await,
             Command::Approve { decision } => self.approve(&decision).await,
             Command::Hold { reason, until } => self.hold(&reason, until).await,
             Command::Release { reason } => self.release(&reason).await,
@@ -87,6 +85,34 @@ impl Turn<'_> {
         .await
     }
 
+    /// Over; the ticks see to the way back.
+    async fn rehearse(&self, command: RehearseCommand) -> Result<Answer, Error> {
+        let order = Order {
+            overrides: command.overridden(),
+            from: BTreeSet::new(),
+            to: command.to.unwrap_or_default(),
+            reason: command.reason,
+        };
+        let mut answer = Box::pin(self.run(&Task {
+            transitions: &[],
+            wish: Wish::Rehearsal {
+                order,
+                scheduled: command.scheduled,
+            },
+            approved: None,
+            dry_run: command.dry_run,
+        }))
+        .await?;
+        if answer.outcome == Outcome::Submitted {
+            let stay = self.deps.settings.thresholds.rehearsal.as_secs();
+            answer.explanation = format!(
+                "{} It stays there for {stay} s once the data plane has followed; then the ticks bring it back and tell how long each step took.",
+                answer.explanation
+            );
+        }
+        Ok(answer)
+    }
+
     /// Carries out a proposed decision if deciding again gives the same.
     async fn approve(&self, decision: &str) -> Result<Answer, Error> {
         let state = self.load().await?.state;
@@ -94,8 +120,11 @@ impl Turn<'_> {
             .proposal
             .as_ref()
             .filter(|proposal| self.now().duration_since(proposal.at) <= APPROVAL);
-        match proposed {
-            Some(proposal) if proposal.plan.decision == decision => {}
+        let wish = match proposed {
+            Some(proposal) if proposal.plan.decision == decision => match proposal.plan.kind {
+                Kind::Failback => Wish::Homeward,
+                Kind::Failover | Kind::Switchover => Wish::Triggers { approved: true },
+            },
             Some(proposal) => {
                 return Err(Error::Command(format!(
                     "decision {decision} does not wait for approval; {} does",
@@ -118,10 +147,10 @@ impl Turn<'_> {
                     APPROVAL.as_secs()
                 )));
             }
-        }
+        };
         self.run(&Task {
             transitions: &[],
-            wish: Wish::Triggers { approved: true },
+            wish,
             approved: Some(decision),
             dry_run: false,
         })
@@ -211,6 +240,7 @@ impl Turn<'_> {
                     )));
                 }
             }
+            self.end_rehearsal(state, false, "acknowledged by an operator: the routes stay as they are");
             state.triggers.clear();
             state.accepted.clear();
             state.proof = None;
@@ -283,7 +313,7 @@ impl Turn<'_> {
 
     async fn status(&self) -> Result<Answer, Error> {
         let state = self.load().await?.state;
-        let (routes, evidence) = self.glance(&state).await;
+        let ((routes, evidence), drift) = join(self.glance(&state), self.drift()).await;
         let now = self.now();
         let (shown, sight) = match routes {
             Ok(routes) => (
@@ -318,12 +348,18 @@ impl Turn<'_> {
         Ok(Answer {
             incident: state.incident.as_ref().map(|incident| incident.id.clone()),
             routes: shown,
-            status: Some(self.details(&state, evidence.as_ref(), now)),
+            status: Some(self.details(&state, evidence.as_ref(), &drift, now)),
             ..Answer::plain(Outcome::Status, explanation.join(" "))
         })
     }
 
-    fn details(&self, state: &State, evidence: Option<&Evidence>, now: Timestamp) -> StatusDetails {
+    fn details(
+        &self,
+        state: &State,
+        evidence: Option<&Evidence>,
+        drift: &Drift,
+        now: Timestamp,
+    ) -> StatusDetails {
         let settings = &self.deps.settings;
         StatusDetails {
             mode: settings.mode,
@@ -363,7 +399,10 @@ impl Turn<'_> {
                 .proposal
                 .as_ref()
                 .map(|proposal| proposal.plan.decision.clone()),
-            drift: "unknown: no report of the readiness check".to_owned(),
+            drift: drift_text(drift, now),
+            homeward: state.homeward.clone(),
+            rehearsal: state.rehearsal.clone(),
+            rehearsed: state.rehearsed.clone(),
             failback_suspended: state.failback_suspended.clone(),
             accepted: state.accepted.keys().cloned().collect(),
             unpublished: state.outbox.len(),
@@ -381,6 +420,28 @@ impl Turn<'_> {
                 .take(HISTORY_SHOWN)
                 .cloned()
                 .collect(),
+        }
+    }
+}
+
+/// What is known of drift, for people.
+fn drift_text(drift: &Drift, now: Timestamp) -> String {
+    match drift {
+        Drift::Unknown => "unknown: no recent report of the readiness check".to_owned(),
+        Drift::Known {
+            observed_at,
+            findings,
+        } => {
+            let age = now.duration_since(*observed_at).as_secs();
+            let found: Vec<String> = findings
+                .iter()
+                .map(|(region, texts)| format!("{region}: {}", texts.join(", ")))
+                .collect();
+            if found.is_empty() {
+                format!("none, checked {age} s ago")
+            } else {
+                format!("{}; checked {age} s ago", found.join("; "))
+            }
         }
     }
 }

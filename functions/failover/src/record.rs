@@ -10,6 +10,8 @@ use crate::turn::Turn;
 
 /// The key of the state document.
 pub(crate) const STATE_KEY: &str = "state.json";
+/// The key of the readiness check's report.
+pub(crate) const DRIFT_KEY: &str = "drift.json";
 /// The key of the health check's evidence.
 pub(crate) const EVIDENCE_KEY: &str = "evidence.json";
 

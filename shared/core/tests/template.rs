@@ -100,7 +100,7 @@ const FUNCTIONS: [Function; 3] = [
     Function {
         resource: "FailoverFunction",
         read: |lookup| told(Settings::from_lookup(lookup)),
-        counts: [22, 17, 3],
+        counts: [27, 19, 3],
         apart: &[
             ("CONTROL_TIMEOUT_MILLIS", "10000"),
             ("HEDGE_DELAY_MILLIS", "10"),

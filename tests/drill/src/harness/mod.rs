@@ -11,6 +11,7 @@ mod ledger;
 mod prober;
 mod progress;
 mod queue;
+mod readiness;
 mod sdk;
 mod spectator;
 mod truth;
@@ -152,6 +153,9 @@ async fn play(stage: Stage, seed: u64, mut dice: Rng, options: Options) -> Histo
         machine.redrive.clone(),
         offset(&mut more),
     ));
+    if stage.is_ready {
+        tokio::task::spawn_local(readiness::run(sim.clone()));
+    }
     tokio::task::spawn_local(machine.queue.clone().fill());
     tokio::task::spawn_local(machine.queue.clone().poll());
 

@@ -6,6 +6,7 @@ mod expect;
 mod machinery;
 mod outages;
 mod people;
+mod returns;
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::scenario::Scenario;
 pub const DEFAULT: &str = "regional-outage";
 
 /// All of them, the default first.
-pub static ALL: [Scenario; 25] = [
+pub static ALL: [Scenario; 29] = [
     outages::REGIONAL_OUTAGE,
     outages::CONTROL_PLANE_OUTAGE,
     outages::FLAPPING_REGION,
@@ -32,6 +33,10 @@ pub static ALL: [Scenario; 25] = [
     people::OPERATOR_HOLD,
     people::PLANNED_SWITCHOVER,
     people::OUTSIDE_CHANGE,
+    returns::OUTAGE_AND_RETURN,
+    returns::RELAPSE,
+    returns::BACKLOG_BEHIND_CANARIES,
+    returns::SCHEDULED_REHEARSAL,
     machinery::LATE_SUBMIT,
     machinery::HOME_POLICY_EDITED,
     machinery::STATE_STORE_DOWN,
