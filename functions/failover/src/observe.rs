@@ -294,19 +294,21 @@ impl Turn<'_> {
             return unknown("home is not well");
         }
         let acting = members().filter(|one| routes.is_active(&one.region));
-        let pairs = acting.flat_map(|source| targets.iter().map(move |target| (source, *target)));
+        let pairs: Vec<(&Member, &Member)> = acting
+            .flat_map(|source| targets.iter().map(move |target| (source, *target)))
+            .collect();
         let (drains, redrives) = join(self.drains(pairs), self.redrives()).await;
         WayHome { drains, redrives }
     }
 
     /// Replication metrics over the drain window.
-    async fn drains<'m>(
+    async fn drains(
         &self,
-        pairs: impl Iterator<Item = (&'m Member, &'m Member)>,
+        pairs: Vec<(&Member, &Member)>,
     ) -> BTreeMap<(Region, Region), Vec<Drain>> {
         let window = self.deps.settings.thresholds.drain;
         let times = (self.now(), self.within(METRICS));
-        let asked = pairs.map(|(source, target)| async move {
+        let asked = pairs.into_iter().map(|(source, target)| async move {
             let answer = self
                 .deps
                 .pending

@@ -12,6 +12,7 @@ use sentinel_core::answer::{
 use sentinel_core::command::{Command, FailbackCommand, FailoverCommand, RehearseCommand};
 use sentinel_core::decide::{Drift, Order, Wish};
 use sentinel_core::evidence::Evidence;
+use sentinel_core::homeward::Homeward;
 use sentinel_core::state::{APPROVAL, Hold, Kind, Settled, State, StateError};
 
 use crate::cycle::Task;
@@ -341,7 +342,15 @@ impl Turn<'_> {
         } else {
             format!("Triggers are open for {}.", list(&regions))
         };
-        let explanation: Vec<String> = [Some(sight), hold, Some(triggers)]
+        let rehearsal = state.rehearsal.as_ref().map(|rehearsal| {
+            format!(
+                "A rehearsal of {} is under way since {}.",
+                list(&rehearsal.away.active()),
+                rehearsal.out.decided_at
+            )
+        });
+        let homeward = state.homeward.as_ref().map(homeward_text);
+        let explanation: Vec<String> = [Some(sight), hold, Some(triggers), rehearsal, homeward]
             .into_iter()
             .flatten()
             .collect();
@@ -422,6 +431,22 @@ impl Turn<'_> {
                 .collect(),
         }
     }
+}
+
+/// What was last decided about the way home, for people.
+fn homeward_text(homeward: &Homeward) -> String {
+    let details: Vec<String> = homeward
+        .guards
+        .iter()
+        .filter(|report| homeward.blocking.contains(&report.guard))
+        .map(|report| format!("{}: {}", report.guard, report.detail))
+        .collect();
+    format!(
+        "The way home at {}, decision {}: {}.",
+        homeward.at,
+        homeward.decision,
+        details.join("; ")
+    )
 }
 
 /// What is known of drift, for people.

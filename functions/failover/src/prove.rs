@@ -8,7 +8,7 @@ use sentinel_aws::proof::{Serving, ServingReport};
 use sentinel_core::answer::{Answer, FailedTopic, Outcome};
 use sentinel_core::names::Region;
 use sentinel_core::notice::rehearsal_answer;
-use sentinel_core::rehearsal::Next;
+use sentinel_core::rehearsal::{Next, Rehearsal};
 use sentinel_core::state::{PendingProof, Plan, State};
 
 use crate::error::Error;
@@ -41,7 +41,7 @@ impl Turn<'_> {
                     }
                     // The rehearsal goes on.
                     Proven::Change | Proven::Leg => {}
-                    Proven::Rehearsal(over) => {
+                    Proven::Rehearsal(over, _) => {
                         let failed = std::mem::take(&mut answer.failed_topics);
                         *answer = *over;
                         answer.failed_topics = failed;
@@ -83,6 +83,9 @@ impl Turn<'_> {
             })
             .await?;
         self.measure_proof(pending);
+        if let Proven::Rehearsal(_, rehearsal) = &proven {
+            self.measure_rehearsal(rehearsal);
+        }
         Ok((self.publish_outbox().await?, proven))
     }
 
@@ -97,7 +100,8 @@ impl Turn<'_> {
             return Proven::Leg;
         };
         self.end_rehearsal(state, complete, &how);
-        Proven::Rehearsal(Box::new(rehearsal_answer(&rehearsal, complete, &how)))
+        let answer = rehearsal_answer(&rehearsal, complete, &how);
+        Proven::Rehearsal(Box::new(answer), Box::new(rehearsal))
     }
 
     async fn overdue(
@@ -128,7 +132,7 @@ enum Proven {
     /// A rehearsal's way out.
     Leg,
     /// A rehearsal's way back: it is over.
-    Rehearsal(Box<Answer>),
+    Rehearsal(Box<Answer>, Box<Rehearsal>),
 }
 
 fn is_open(open: Option<&PendingProof>, plan: &Plan) -> bool {
