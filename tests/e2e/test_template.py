@@ -561,9 +561,23 @@ def test_events_are_taken_as_they_come_and_tried_one_by_one(cloud, small):
     assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (10_000, 20)
 
 
-@pytest.mark.parametrize(
-    ("name", "event"), [("RedriveFunction", "Tick"), ("HealthCheckFunction", "Run")]
-)
+def test_rehearsals_are_scheduled_only_when_asked_for(cloud, small):
+    assert "Rehearsal" not in small and "RehearsalRole" not in small
+    asked = {"RehearsalSchedule": "cron(0 10 ? * TUE#1 *)", "RehearsalTimeZone": "Europe/Berlin"}
+    with deployed(cloud, Mode="automatic", NotificationEmail="oncall@example.com", **asked) as stack:
+        alias = cloud("lambda").get_alias(FunctionName=stack["FailoverFunction"], Name="live")["AliasArn"]
+        schedule = cloud("scheduler").get_schedule(Name=stack["Rehearsal"])
+        role = cloud("iam").get_role(RoleName=stack["RehearsalRole"])["Role"]["Arn"]
+        assert (schedule["Target"]["Arn"], schedule["Target"]["RoleArn"]) == (alias, role)
+        assert schedule["ScheduleExpression"] == asked["RehearsalSchedule"]
+        assert schedule["ScheduleExpressionTimezone"] == asked["RehearsalTimeZone"]
+        command = json.loads(schedule["Target"]["Input"])
+        assert (command["command"], command["scheduled"]) == ("rehearse", True)
+        [statement] = statements(cloud, stack["RehearsalRole"])
+        assert (statement["Action"], statement["Resource"]) == (["lambda:InvokeFunction"], [alias])
+
+
+@pytest.mark.parametrize(("name", "event"), [("RedriveFunction", "Tick"), ("HealthCheckFunction", "Run")])
 def test_a_schedule_comes_again_by_itself(cloud, small, name, event):
     function = cloud("lambda")
     alias = function.get_alias(FunctionName=small[name], Name="live")["AliasArn"]
@@ -618,7 +632,7 @@ def test_readiness_looks_at_every_alarm_and_dead_letter_queue_of_the_stack(cloud
 
 
 SETTINGS = {
-    "FailoverFunction": ("SettingsVersion", 24),
+    "FailoverFunction": ("SettingsVersion", 29),
     "HealthCheckFunction": ("HealthCheckSettingsVersion", 12),
     "ReplicationEventsFunction": ("ReplicationEventsSettingsVersion", 2),
     "RedriveFunction": ("RedriveSettingsVersion", 18),
@@ -738,6 +752,13 @@ def test_concurrency_is_reserved_unless_told_otherwise(small, asked, reserved):
         ({"DetectionRounds": 0}, "DetectionRounds"),
         ({"HealthCheckMemory": 300}, "HealthCheckMemory"),
         ({"Failback": "automatic"}, "promised to touch nothing"),
+        ({"Failback": "approve"}, "asks people by announcement"),
+        ({"FailbackWindows": "Mon-Fri 9-17 Europe/Berlin"}, "must be windows such as"),
+        ({"RehearsalWindows": "any time"}, "must be windows such as"),
+        ({"RehearsalSchedule": "monthly"}, "must be a cron"),
+        ({"RehearsalSchedule": "rate(30 days)", "NotificationEmail": "oncall@example.com"}, "promised to touch nothing"),
+        ({"RehearsalSchedule": "rate(30 days)", "Mode": "automatic"}, "turns the dial by itself"),
+        ({"RehearsalBlockingAlarms": "web-*"}, "must be names or ARNs"),
         ({"Mode": "on"}, "Mode"),
         ({"MrapArn": f"arn:aws:s3::{world.ACCOUNT}:accesspoint/my-name"}, "must be the ARN with the alias"),
         ({"members": ()}, "Give Members"),

@@ -14,8 +14,9 @@ use sentinel_core::answer::{Answer, Outcome};
 use sentinel_core::decide::{Assessment, Decision, Request, Wish, decide};
 use sentinel_core::names::{AlarmArn, Region};
 use sentinel_core::reconcile::Reconciled;
+use sentinel_core::rehearsal::Next;
 use sentinel_core::routes::Routes;
-use sentinel_core::state::{Claim, Proposal, Standstill, State};
+use sentinel_core::state::{Actor, Claim, Kind, Proposal, Standstill, State};
 
 use crate::act::Acted;
 use crate::error::Error;
@@ -177,17 +178,7 @@ impl Turn<'_> {
             Err(error) => return self.without_routes(record, next, error, task.dry_run).await,
         };
         self.take_account(&mut next, seen, &routes, now);
-        let request = Request {
-            id: self.request_id.to_owned(),
-            wish: task.wish.clone(),
-        };
-        let decision = decide(
-            seen.about(&routes),
-            &next,
-            &self.deps.settings,
-            &request,
-            now,
-        );
+        let (decision, errand) = self.decide(&mut next, seen, &routes, task);
         if task.dry_run {
             return Ok(Cycled::Decided {
                 decision: Box::new(decision),
@@ -197,7 +188,7 @@ impl Turn<'_> {
         }
         let decision = insist_on_approved(decision, task.approved)?;
         let decision = self.spare_rejected(&next, decision, task);
-        self.record_decision(&mut next, &decision, task, now);
+        self.record_decision(&mut next, &decision, (task, errand), now);
         match self.save(&mut record, next).await? {
             Written::Lost => Ok(Cycled::Lost),
             Written::Done => Ok(Cycled::Decided {
@@ -205,6 +196,59 @@ impl Turn<'_> {
                 routes,
                 record: Box::new(record),
             }),
+        }
+    }
+
+    /// What is to be done: what a rehearsal asks for that is under way, else what is wanted.
+    fn decide(
+        &self,
+        next: &mut State,
+        seen: &Seen,
+        routes: &Routes,
+        task: &Task<'_>,
+    ) -> (Decision, Errand) {
+        let now = self.now();
+        let settings = &self.deps.settings;
+        let decided = |state: &State, wish: &Wish| {
+            let request = Request {
+                id: self.request_id.to_owned(),
+                wish: wish.clone(),
+            };
+            decide(seen.about(routes), state, settings, &request, now)
+        };
+        if task.is_operators() {
+            return (decided(next, &task.wish), Errand::Usual);
+        }
+        let alarms = seen.blocking_alarms.iter();
+        let alarms = alarms.map(|(arn, now)| (arn.name(), now));
+        match next.rehearsal_next(Some(&seen.evidence), alarms, &settings.thresholds, now) {
+            Next::Idle | Next::Wait => {}
+            Next::End { complete, how } => self.end_rehearsal(next, complete, &how),
+            Next::Return { cut_short } => {
+                let order = next.rehearsal.as_ref().map(|one| one.way_back());
+                let back = order.map(|order| decided(next, &Wish::Failover(order)));
+                match back {
+                    Some(back @ Decision::Act(_)) => return (back, Errand::Back { cut_short }),
+                    Some(Decision::Blocked(assessment)) => {
+                        self.notices().rehearsal_stuck(next, &assessment);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let decision = decided(next, &task.wish);
+        if let Decision::Act(assessment) = &decision
+            && assessment.plan.by == Actor::Automatic
+        {
+            self.end_rehearsal(next, false, "trouble came, and the usual rules go on");
+        }
+        (decision, Errand::Usual)
+    }
+
+    /// The rehearsal that is under way, if one is, is over: recorded and told.
+    pub(crate) fn end_rehearsal(&self, state: &mut State, complete: bool, how: &str) {
+        if let Some(rehearsal) = state.end_rehearsal(complete, how, self.now()) {
+            self.notices().rehearsed(state, &rehearsal, complete, how);
         }
     }
 
@@ -404,9 +448,13 @@ impl Turn<'_> {
         &self,
         next: &mut State,
         decision: &Decision,
-        task: &Task<'_>,
+        (task, errand): (&Task<'_>, Errand),
         now: Timestamp,
     ) {
+        let mut tell = None;
+        if !task.is_operators() {
+            tell = next.note_homeward(decision, &self.deps.settings.thresholds, now);
+        }
         match decision {
             Decision::NoChange { .. } => {
                 if !task.is_operators() {
@@ -426,6 +474,15 @@ impl Turn<'_> {
                         plan.decision, plan.after, plan.reason
                     ),
                 );
+                match (&task.wish, errand) {
+                    (Wish::Rehearsal { order, scheduled }, _) => {
+                        next.begin_rehearsal(&plan, order, *scheduled, now);
+                    }
+                    (_, Errand::Back { cut_short }) => {
+                        next.return_from_rehearsal(&plan, cut_short, now);
+                    }
+                    (_, Errand::Usual) => {}
+                }
                 next.claim = Some(Claim {
                     request_id: self.request_id.to_owned(),
                     claimed_at: now,
@@ -435,13 +492,28 @@ impl Turn<'_> {
             }
             Decision::Blocked(assessment)
             | Decision::WouldAct(assessment)
-            | Decision::NeedsApproval(assessment) => {
-                if task.is_operators() {
-                    self.notices().operator_blocked(next, assessment);
-                } else {
-                    self.stand_still(next, decision, assessment, now);
+            | Decision::NeedsApproval(assessment)
+            | Decision::Waits(assessment) => match &task.wish {
+                Wish::Rehearsal {
+                    scheduled: true, ..
+                } => self.notices().rehearsal_blocked(next, assessment),
+                _ if task.is_operators() => self.notices().operator_blocked(next, assessment),
+                _ if assessment.plan.kind == Kind::Failback => {
+                    next.standstill = None;
+                    if next
+                        .homeward
+                        .as_ref()
+                        .is_some_and(|home| home.ruling != "needs-approval")
+                    {
+                        next.proposal = None;
+                    }
+                    if let Some(tell) = tell {
+                        next.note(now, format!("way home ({})", list_guards(assessment)));
+                        self.notices().homeward(next, assessment, tell);
+                    }
                 }
-            }
+                _ => self.stand_still(next, decision, assessment, now),
+            },
         }
     }
 
@@ -483,6 +555,17 @@ impl Turn<'_> {
         next.note(now, format!("{ruling} ({})", list_guards(assessment)));
         self.notices().standstill(next, event, assessment, count);
     }
+}
+
+/// For whose sake a change is made.
+enum Errand {
+    /// For what was asked.
+    Usual,
+    /// To end a rehearsal.
+    Back {
+        /// Why before its time, if so.
+        cut_short: Option<String>,
+    },
 }
 
 /// Why nobody can tell for which Region an alarm speaks.

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::{join_all, join3, join4};
+use futures_util::future::{join, join_all, join3, join4};
 use jiff::{SignedDuration, Timestamp};
 use sentinel_aws::alarms::{DescribeError, DescribedAlarm};
 use sentinel_aws::control::ControlError;
+use sentinel_aws::store::Loaded;
 use sentinel_core::alarm::AlarmState;
-use sentinel_core::decide::{Drift, Observation, Pending, Wish};
+use sentinel_core::decide::{Drain, Drift, Observation, Pending, Redrives, WayHome, Wish};
 use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, Verdict};
 use sentinel_core::names::{AlarmArn, Member, Region};
 use sentinel_core::readiness::{REPORT_KEY, Report};
+use sentinel_core::redrive::state::{REDRIVE_KEY, RedriveState};
 use sentinel_core::routes::Routes;
 use sentinel_core::state::{Source, State};
 use sentinel_core::triggers::AlarmNow;
@@ -50,6 +52,10 @@ pub(crate) struct Seen {
     pub(crate) alarms: BTreeMap<AlarmArn, AlarmNow>,
     /// Replication metrics.
     pub(crate) pending: BTreeMap<(Region, Region), Pending>,
+    /// What is still on its way home.
+    pub(crate) way_home: WayHome,
+    /// Those of the alarms that stand in the way of a scheduled rehearsal.
+    pub(crate) blocking_alarms: BTreeMap<AlarmArn, AlarmNow>,
 }
 
 impl Seen {
@@ -76,6 +82,8 @@ impl Seen {
             evidence: Some(&self.evidence),
             drift: &self.drift,
             pending: &self.pending,
+            way_home: &self.way_home,
+            blocking_alarms: &self.blocking_alarms,
         }
     }
 }
@@ -103,27 +111,64 @@ impl Turn<'_> {
             });
         }
         let avoid = believed_bad(state, None);
+        let blocking = self.blocking_alarms(state, wish);
+        let asked: BTreeSet<AlarmArn> = confirm.union(&blocking).cloned().collect();
         let (routes, (evidence, probed), alarms, report) = join4(
             self.deps.control.routes(&avoid, self.within(READ_ROUTES)),
             self.evidence(state),
-            self.describe(confirm),
+            self.describe(&asked),
             self.readiness(),
         )
         .await;
         let routes = routes.map(|read| read.routes);
-        let pending = self.pending(&evidence, routes.as_ref().ok(), wish).await;
+        let (pending, way_home) = join(
+            self.pending(&evidence, wish),
+            self.way_home(state, &evidence, routes.as_ref().ok(), wish),
+        )
+        .await;
+        let alarms: BTreeMap<AlarmArn, AlarmNow> = alarms
+            .into_iter()
+            .map(|(arn, described)| (arn, alarm_now(described)))
+            .collect();
         Ok(Seen {
             began,
             routes,
             evidence,
             probed,
             drift: report.map_or(Drift::Unknown, |report| report.drift(self.now())),
+            blocking_alarms: alarms
+                .iter()
+                .filter(|(arn, _)| blocking.contains(*arn))
+                .map(|(arn, now)| (arn.clone(), now.clone()))
+                .collect(),
             alarms: alarms
                 .into_iter()
-                .map(|(arn, described)| (arn, alarm_now(described)))
+                .filter(|(arn, _)| confirm.contains(arn))
                 .collect(),
             pending,
+            way_home,
         })
+    }
+
+    /// The alarms that have a say in the rehearsal that is wanted or under way.
+    fn blocking_alarms(&self, state: &State, wish: &Wish) -> BTreeSet<AlarmArn> {
+        let under_way = state.rehearsal.as_ref();
+        let scheduled = matches!(
+            wish,
+            Wish::Rehearsal {
+                scheduled: true,
+                ..
+            }
+        ) || under_way.is_some_and(|rehearsal| rehearsal.scheduled);
+        if !scheduled {
+            return BTreeSet::new();
+        }
+        let settings = &self.deps.settings;
+        let (region, account) = (self.deps.edge.region(), settings.mrap.account());
+        let alarms = settings.rehearsal_alarms.iter();
+        alarms
+            .filter_map(|alarm| alarm.arn(region, account))
+            .collect()
     }
 
     /// How long a round of probes may take: a write, then a read.
@@ -231,31 +276,117 @@ impl Turn<'_> {
         self.deps.alarms.describe(arns, self.within(DESCRIBE)).await
     }
 
-    /// Replication metrics: for a failback from every active member to those that would be
-    /// activated, else from every bad member to every good one: what a failover leaves behind.
-    async fn pending(
+    /// What is on its way from every acting member to those that going home would activate. Asked
+    /// only if that is wanted, or if there is a way home and home is well.
+    async fn way_home(
         &self,
+        state: &State,
         evidence: &Evidence,
         routes: Option<&Routes>,
         wish: &Wish,
+    ) -> WayHome {
+        let unknown = |why: &str| WayHome {
+            redrives: Redrives::Unknown {
+                why: why.to_owned(),
+            },
+            ..WayHome::default()
+        };
+        let Some(routes) = routes else {
+            return unknown("the routes cannot be read");
+        };
+        let before = state
+            .incident
+            .as_ref()
+            .and_then(|incident| incident.routes_before.as_ref())
+            .map(Routes::active);
+        let is_home = |region: &Region| before.as_ref().is_none_or(|home| home.contains(region));
+        let commanded = matches!(wish, Wish::Failback(_) | Wish::Homeward);
+        let by_itself = *wish == (Wish::Triggers { approved: false })
+            && before.as_ref().is_some_and(|home| *home != routes.active());
+        if !commanded && !by_itself {
+            return unknown("going home is not wanted");
+        }
+        let members = || self.deps.settings.members.iter();
+        let targets: Vec<&Member> = members()
+            .filter(|one| is_home(&one.region) && !routes.is_active(&one.region))
+            .filter(|one| evidence.verdict(&one.region) == Verdict::Good)
+            .collect();
+        if targets.is_empty() {
+            return unknown("home is not well");
+        }
+        let acting = members().filter(|one| routes.is_active(&one.region));
+        let pairs: Vec<(&Member, &Member)> = acting
+            .flat_map(|source| targets.iter().map(move |target| (source, *target)))
+            .collect();
+        let (drains, redrives) = join(self.drains(pairs), self.redrives()).await;
+        WayHome { drains, redrives }
+    }
+
+    /// Replication metrics over the drain window.
+    async fn drains(
+        &self,
+        pairs: Vec<(&Member, &Member)>,
+    ) -> BTreeMap<(Region, Region), Vec<Drain>> {
+        let window = self.deps.settings.thresholds.drain;
+        let times = (self.now(), self.within(METRICS));
+        let asked = pairs.into_iter().map(|(source, target)| async move {
+            let answer = self
+                .deps
+                .pending
+                .drains(source, target, window, times)
+                .await;
+            ((source.region.clone(), target.region.clone()), answer)
+        });
+        let mut drains = BTreeMap::new();
+        for (pair, answer) in join_all(asked).await {
+            match answer {
+                Ok(found) => {
+                    drains.insert(pair, found);
+                }
+                Err(error) => self.warn("replication metrics cannot be read", &error),
+            }
+        }
+        drains
+    }
+
+    /// What the `redrive` function has under way. It writes its document when the first failure
+    /// comes: one that never was means that there never was anything to re-drive.
+    async fn redrives(&self) -> Redrives {
+        let settings = &self.deps.settings;
+        let unknown = |why: String| {
+            self.warn("the document of re-drives cannot be used", &why);
+            Redrives::Unknown { why }
+        };
+        match self.deps.store.load::<Value>(REDRIVE_KEY).await {
+            Ok(Loaded::FirstStart) => Redrives::Known(Vec::new()),
+            Ok(Loaded::Deleted) => unknown(format!("{REDRIVE_KEY} was deleted")),
+            Ok(Loaded::Found { document, .. }) => {
+                match RedriveState::parse(document, &settings.mrap) {
+                    Ok(state) => Redrives::of(&state, &settings.members),
+                    Err(error) => unknown(error.to_string()),
+                }
+            }
+            Err(error) => unknown(error.to_string()),
+        }
+    }
+
+    /// Replication metrics from every bad member to every good one: what a failover leaves behind.
+    async fn pending(
+        &self,
+        evidence: &Evidence,
+        wish: &Wish,
     ) -> BTreeMap<(Region, Region), Pending> {
-        let homeward = matches!(wish, Wish::Failback(_));
-        let is_active =
-            |member: &Member| routes.is_some_and(|routes| routes.is_active(&member.region));
+        if matches!(wish, Wish::Failback(_) | Wish::Homeward) {
+            return BTreeMap::new();
+        }
         let is = |member: &Member, verdict| evidence.verdict(&member.region) == verdict;
         let members = || self.deps.settings.members.iter();
-        let sources = members().filter(|one| {
-            if homeward {
-                is_active(one)
-            } else {
-                is(one, Verdict::Bad)
-            }
-        });
+        let sources = members().filter(|one| is(one, Verdict::Bad));
         let now = self.now();
         let until = self.within(METRICS);
         let asked = sources.flat_map(|source| {
             members()
-                .filter(|one| is(one, Verdict::Good) && !(homeward && is_active(one)))
+                .filter(|one| is(one, Verdict::Good))
                 .map(move |target| (source, target))
         });
         let answers = asked.map(|(source, target)| async move {

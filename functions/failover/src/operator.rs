@@ -8,11 +8,12 @@ use sentinel_core::announce::Event;
 use sentinel_core::answer::{
     Answer, ClaimStatus, DriftStatus, MemberStatus, Outcome, RoutesShown, StatusDetails,
 };
-use sentinel_core::command::{Command, FailbackCommand, FailoverCommand};
+use sentinel_core::command::{Command, FailbackCommand, FailoverCommand, RehearseCommand};
 use sentinel_core::decide::{Order, Wish};
 use sentinel_core::evidence::Evidence;
+use sentinel_core::homeward::Homeward;
 use sentinel_core::readiness::Report;
-use sentinel_core::state::{APPROVAL, Hold, Settled, State, StateError};
+use sentinel_core::state::{APPROVAL, Hold, Kind, Settled, State, StateError};
 
 use crate::cycle::Task;
 use crate::error::Error;
@@ -30,10 +31,7 @@ impl Turn<'_> {
             Command::Status => self.status().await,
             Command::Failover(command) => self.failover(command).await,
             Command::Failback(command) => self.failback(command).await,
-            Command::Rehearse(_) => Err(Error::Command(
-                "rehearse is not available in this version: use failover with \"dryRun\": true to see what every guard says"
-                    .to_owned(),
-            )),
+            Command::Rehearse(command) => self.rehearse(command).await,
             Command::Approve { decision } => self.approve(&decision).await,
             Command::Hold { reason, until } => self.hold(&reason, until).await,
             Command::Release { reason } => self.release(&reason).await,
@@ -88,6 +86,34 @@ impl Turn<'_> {
         .await
     }
 
+    /// Over; the ticks see to the way back.
+    async fn rehearse(&self, command: RehearseCommand) -> Result<Answer, Error> {
+        let order = Order {
+            overrides: command.overridden(),
+            from: BTreeSet::new(),
+            to: command.to.unwrap_or_default(),
+            reason: command.reason,
+        };
+        let mut answer = Box::pin(self.run(&Task {
+            transitions: &[],
+            wish: Wish::Rehearsal {
+                order,
+                scheduled: command.scheduled,
+            },
+            approved: None,
+            dry_run: command.dry_run,
+        }))
+        .await?;
+        if answer.outcome == Outcome::Submitted {
+            let stay = self.deps.settings.thresholds.rehearsal.as_secs();
+            answer.explanation = format!(
+                "{} It stays there for {stay} s once the data plane has followed; then the ticks bring it back and tell how long each step took.",
+                answer.explanation
+            );
+        }
+        Ok(answer)
+    }
+
     /// Carries out a proposed decision if deciding again gives the same.
     async fn approve(&self, decision: &str) -> Result<Answer, Error> {
         let state = self.load().await?.state;
@@ -95,8 +121,11 @@ impl Turn<'_> {
             .proposal
             .as_ref()
             .filter(|proposal| self.now().duration_since(proposal.at) <= APPROVAL);
-        match proposed {
-            Some(proposal) if proposal.plan.decision == decision => {}
+        let wish = match proposed {
+            Some(proposal) if proposal.plan.decision == decision => match proposal.plan.kind {
+                Kind::Failback => Wish::Homeward,
+                Kind::Failover | Kind::Switchover => Wish::Triggers { approved: true },
+            },
             Some(proposal) => {
                 return Err(Error::Command(format!(
                     "decision {decision} does not wait for approval; {} does",
@@ -119,10 +148,10 @@ impl Turn<'_> {
                     APPROVAL.as_secs()
                 )));
             }
-        }
+        };
         self.run(&Task {
             transitions: &[],
-            wish: Wish::Triggers { approved: true },
+            wish,
             approved: Some(decision),
             dry_run: false,
         })
@@ -212,6 +241,7 @@ impl Turn<'_> {
                     )));
                 }
             }
+            self.end_rehearsal(state, false, "acknowledged by an operator: the routes stay as they are");
             state.triggers.clear();
             state.accepted.clear();
             state.proof = None;
@@ -312,7 +342,15 @@ impl Turn<'_> {
         } else {
             format!("Triggers are open for {}.", list(&regions))
         };
-        let explanation: Vec<String> = [Some(sight), hold, Some(triggers)]
+        let rehearsal = state.rehearsal.as_ref().map(|rehearsal| {
+            format!(
+                "A rehearsal of {} is under way since {}.",
+                list(&rehearsal.away.active()),
+                rehearsal.out.decided_at
+            )
+        });
+        let homeward = state.homeward.as_ref().map(homeward_text);
+        let explanation: Vec<String> = [Some(sight), hold, Some(triggers), rehearsal, homeward]
             .into_iter()
             .flatten()
             .collect();
@@ -374,6 +412,9 @@ impl Turn<'_> {
                 .as_ref()
                 .map(|proposal| proposal.plan.decision.clone()),
             drift: DriftStatus::of(report, now),
+            homeward: state.homeward.clone(),
+            rehearsal: state.rehearsal.clone(),
+            rehearsed: state.rehearsed.clone(),
             failback_suspended: state.failback_suspended.clone(),
             accepted: state.accepted.keys().cloned().collect(),
             unpublished: state.outbox.len(),
@@ -393,4 +434,20 @@ impl Turn<'_> {
                 .collect(),
         }
     }
+}
+
+/// What was last decided about the way home, for people.
+fn homeward_text(homeward: &Homeward) -> String {
+    let details: Vec<String> = homeward
+        .guards
+        .iter()
+        .filter(|report| homeward.blocking.contains(&report.guard))
+        .map(|report| format!("{}: {}", report.guard, report.detail))
+        .collect();
+    format!(
+        "The way home at {}, decision {}: {}.",
+        homeward.at,
+        homeward.decision,
+        details.join("; ")
+    )
 }

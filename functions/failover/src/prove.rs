@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use sentinel_aws::proof::{Serving, ServingReport};
 use sentinel_core::answer::{Answer, FailedTopic, Outcome};
 use sentinel_core::names::Region;
-use sentinel_core::state::{PendingProof, Plan};
+use sentinel_core::notice::rehearsal_answer;
+use sentinel_core::rehearsal::{Next, Rehearsal};
+use sentinel_core::state::{PendingProof, Plan, State};
 
 use crate::error::Error;
 use crate::tell::sight;
@@ -30,10 +32,20 @@ impl Turn<'_> {
         loop {
             let report = self.deps.proof.serving(self.within(LOOK)).await;
             if proves(&pending.plan, &report.serving) {
-                let failed = self.proven(&pending, &report).await?;
+                let (failed, proven) = self.proven(&pending, &report).await?;
                 answer.name_failed_topics(failed);
-                if answer.decision.as_deref() == Some(pending.plan.decision.as_str()) {
-                    answer.outcome = Outcome::proven(pending.plan.kind);
+                let is_its_own = answer.decision.as_deref() == Some(pending.plan.decision.as_str());
+                match proven {
+                    Proven::Change if is_its_own => {
+                        answer.outcome = Outcome::proven(pending.plan.kind);
+                    }
+                    // The rehearsal goes on.
+                    Proven::Change | Proven::Leg => {}
+                    Proven::Rehearsal(over, _) => {
+                        let failed = std::mem::take(&mut answer.failed_topics);
+                        *answer = *over;
+                        answer.failed_topics = failed;
+                    }
                 }
                 return Ok(());
             }
@@ -58,18 +70,38 @@ impl Turn<'_> {
         &self,
         pending: &PendingProof,
         report: &ServingReport,
-    ) -> Result<Vec<FailedTopic>, Error> {
-        self.update(|state, now| {
-            if is_open(state.proof.as_ref(), &pending.plan) {
+    ) -> Result<(Vec<FailedTopic>, Proven), Error> {
+        let (_, proven) = self
+            .update(|state, now| {
+                if !is_open(state.proof.as_ref(), &pending.plan) {
+                    return Ok(Proven::Change);
+                }
                 state.proof = None;
                 state.note(now, format!("proven on the data plane. {}", sight(report)));
                 self.notices().proven(state, pending, &sight(report));
-            }
-            Ok(())
-        })
-        .await?;
+                Ok(self.rehearsal_proven(state, &pending.plan.decision, now))
+            })
+            .await?;
         self.measure_proof(pending);
-        self.publish_outbox().await
+        if let Proven::Rehearsal(_, rehearsal) = &proven {
+            self.measure_rehearsal(rehearsal);
+        }
+        Ok((self.publish_outbox().await?, proven))
+    }
+
+    /// Takes note of a proof that is a rehearsal's, and ends the rehearsal with its second one.
+    fn rehearsal_proven(&self, state: &mut State, decision: &str, now: Timestamp) -> Proven {
+        if !state.leg_proven(decision, now) {
+            return Proven::Change;
+        }
+        let thresholds = &self.deps.settings.thresholds;
+        let next = state.rehearsal_next(None, std::iter::empty(), thresholds, now);
+        let (Next::End { complete, how }, Some(rehearsal)) = (next, state.rehearsal.clone()) else {
+            return Proven::Leg;
+        };
+        self.end_rehearsal(state, complete, &how);
+        let answer = rehearsal_answer(&rehearsal, complete, &how);
+        Proven::Rehearsal(Box::new(answer), Box::new(rehearsal))
     }
 
     async fn overdue(
@@ -91,6 +123,16 @@ impl Turn<'_> {
         .await?;
         self.publish_outbox().await
     }
+}
+
+/// What was proven.
+enum Proven {
+    /// A change.
+    Change,
+    /// A rehearsal's way out.
+    Leg,
+    /// A rehearsal's way back: it is over.
+    Rehearsal(Box<Answer>, Box<Rehearsal>),
 }
 
 fn is_open(open: Option<&PendingProof>, plan: &Plan) -> bool {

@@ -2,11 +2,13 @@
 
 use std::fmt::Display;
 
+use jiff::SignedDuration;
 use sentinel_aws::log::{EmbeddedMetrics, Level, Resolution, Unit, log};
 use sentinel_core::alarm::AlarmTransition;
 use sentinel_core::answer::{Answer, Outcome};
 use sentinel_core::evidence::{Evidence, Verdict};
 use sentinel_core::names::Region;
+use sentinel_core::rehearsal::Rehearsal;
 use sentinel_core::state::{PendingProof, Plan, SelfTest};
 use serde_json::{Value, json};
 
@@ -147,6 +149,20 @@ impl Turn<'_> {
             .metric(
                 "TimeToVerify",
                 self.seconds_since(pending.settled_at),
+                Unit::Seconds,
+                Resolution::Minute,
+            )
+            .print(&self.deps.edge);
+    }
+
+    /// A rehearsal went over and back: how long all of it took.
+    pub(crate) fn measure_rehearsal(&self, rehearsal: &Rehearsal) {
+        let whole = SignedDuration::from_secs(rehearsal.seconds());
+        self.metrics(rehearsal.before.active().first())
+            .property("incident", rehearsal.incident.as_str())
+            .metric(
+                "RehearsalTime",
+                whole.as_secs_f64(),
                 Unit::Seconds,
                 Resolution::Minute,
             )

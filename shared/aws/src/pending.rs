@@ -13,6 +13,7 @@ use aws_sdk_cloudwatch::types::{
     Dimension, DimensionFilter, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy,
 };
 use jiff::{SignedDuration, Timestamp};
+use sentinel_core::decide::Drain;
 use sentinel_core::names::Member;
 
 use crate::edge::Edge;
@@ -72,6 +73,40 @@ impl PendingMetrics {
                 return Ok(None);
             }
             latest(&client, source, target, &rules, at).await
+        };
+        let done = self.edge.within(self.edge.left(until), work).await;
+        done.unwrap_or(Err(Failure::Deadline))
+            .map_err(|failure| PendingError {
+                source_bucket: source.bucket.to_string(),
+                failure,
+            })
+    }
+
+    /// What was pending over the `window` that ends with the newest values at or before `at`, rule
+    /// by rule. A rule without any value is left out: it is no longer there, or has never been.
+    /// Returns by `until`.
+    ///
+    /// # Errors
+    /// [`PendingError`] if CloudWatch of the target's Region, which holds these metrics, does not tell.
+    pub async fn drains(
+        &self,
+        source: &Member,
+        target: &Member,
+        window: SignedDuration,
+        (at, until): (Timestamp, Timestamp),
+    ) -> Result<Vec<Drain>, PendingError> {
+        let client = self.edge.cloudwatch(&target.region, Purpose::Alarms);
+        let work = async {
+            let rules = rules(&client, OPERATIONS, source, target).await?;
+            if rules.is_empty() {
+                return Ok(Vec::new());
+            }
+            let start = at - window - LOOK_BACK;
+            let points = points(&client, (source, target), &rules, (start, at)).await?;
+            Ok(points
+                .iter()
+                .filter_map(|points| Drain::of(points, window))
+                .collect())
         };
         let done = self.edge.within(self.edge.left(until), work).await;
         done.unwrap_or(Err(Failure::Deadline))
@@ -186,6 +221,60 @@ async fn latest(
     Ok(pending)
 }
 
+/// One rule's data points, in no particular order.
+type Points = Vec<(Timestamp, u64)>;
+
+/// Rules that one call asks about: it takes up to 500 queries.
+const RULES_PER_CALL: usize = 100;
+
+/// Operations pending by the minute, for each rule.
+async fn points(
+    client: &Client,
+    (source, target): (&Member, &Member),
+    rules: &BTreeSet<String>,
+    (start, end): (Timestamp, Timestamp),
+) -> Result<Vec<Points>, Failure> {
+    let rules: Vec<&String> = rules.iter().collect();
+    let mut all = Vec::with_capacity(rules.len());
+    for batch in rules.chunks(RULES_PER_CALL) {
+        let mut found = vec![Points::new(); batch.len()];
+        let mut token = None;
+        loop {
+            let mut request = client
+                .get_metric_data()
+                .start_time(DateTime::from_secs(start.as_second()))
+                // The end is exclusive.
+                .end_time(DateTime::from_secs(end.as_second() + 1))
+                .scan_by(ScanBy::TimestampDescending)
+                .set_next_token(token);
+            for (index, rule) in batch.iter().enumerate() {
+                let query = query(
+                    format!("o{index}"),
+                    (OPERATIONS, "Maximum"),
+                    source,
+                    target,
+                    rule,
+                );
+                request = request.metric_data_queries(query);
+            }
+            let page = request.send().await.map_err(|error| failure_of(&error))?;
+            for (index, points) in found.iter_mut().enumerate() {
+                let id = format!("o{index}");
+                let results = page.metric_data_results().iter();
+                for result in results.filter(|result| result.id() == Some(id.as_str())) {
+                    points.extend(values(result));
+                }
+            }
+            token = page.next_token;
+            if token.is_none() {
+                break;
+            }
+        }
+        all.extend(found);
+    }
+    Ok(all)
+}
+
 /// One metric of one rule by the minute: its name and its statistic.
 pub(crate) fn query(
     id: String,
@@ -212,12 +301,18 @@ pub(crate) fn query(
 
 /// The newest value of a series that is sorted by time, newest first.
 pub(crate) fn newest_value(result: &MetricDataResult) -> Option<(Timestamp, u64)> {
-    let at = result.timestamps().first()?;
-    let value = *result.values().first()?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "`as` saturates, and a count is neither negative nor fractional"
-    )]
-    Some((Timestamp::from_second(at.secs()).ok()?, value as u64))
+    values(result).next()
+}
+
+/// The values of a series.
+fn values(result: &MetricDataResult) -> impl Iterator<Item = (Timestamp, u64)> {
+    let points = result.timestamps().iter().zip(result.values());
+    points.filter_map(|(at, value)| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "`as` saturates, and a count is neither negative nor fractional"
+        )]
+        Some((Timestamp::from_second(at.secs()).ok()?, *value as u64))
+    })
 }

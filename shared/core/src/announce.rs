@@ -79,6 +79,12 @@ pub enum Event {
     BudgetExhausted,
     /// An incident ended without a change.
     IncidentEnded,
+    /// A rehearsal went over and back.
+    Rehearsed,
+    /// A rehearsal ended otherwise.
+    RehearsalEnded,
+    /// A rehearsal cannot go back.
+    RehearsalStuck,
     /// The hold was set.
     Held,
     /// The hold was lifted.
@@ -159,6 +165,9 @@ impl Event {
             Self::ObserverSick => "observer-sick",
             Self::BudgetExhausted => "budget-exhausted",
             Self::IncidentEnded => "incident-ended",
+            Self::Rehearsed => "rehearsed",
+            Self::RehearsalEnded => "rehearsal-ended",
+            Self::RehearsalStuck => "rehearsal-stuck",
             Self::Held => "held",
             Self::Released => "released",
             Self::Acknowledged => "acknowledged",
@@ -197,6 +206,7 @@ impl Event {
             Self::Blocked
                 | Self::WouldAct
                 | Self::NeedsApproval
+                | Self::RehearsalStuck
                 | Self::ControlUnreachable
                 | Self::SubmitRejected
         )

@@ -9,8 +9,10 @@ use crate::announce::Severity;
 use crate::decide::{Assessment, Decision, Drift};
 use crate::evidence::{PairEvidence, ServingEvidence};
 use crate::guard::{Guard, GuardReport};
+use crate::homeward::Homeward;
 use crate::names::Region;
 use crate::readiness::Report;
+use crate::rehearsal::{Rehearsal, Rehearsed, TimedStep};
 use crate::routes::Routes;
 use crate::state::{Actor, Change, ClosedIncident, Hold, Kind, Plan, SelfTest, Trigger};
 
@@ -227,6 +229,12 @@ pub struct StatusDetails {
     pub proposal: Option<String>,
     /// What the readiness check found.
     pub drift: DriftStatus,
+    /// What was last decided about the way home, if there is one to go.
+    pub homeward: Option<Homeward>,
+    /// The rehearsal that is under way.
+    pub rehearsal: Option<Rehearsal>,
+    /// The last one that is over.
+    pub rehearsed: Option<Rehearsed>,
     /// Why automatic failback is suspended, if it is.
     pub failback_suspended: Option<String>,
     /// Members that a person made active although nothing showed them good.
@@ -265,6 +273,9 @@ pub struct Answer {
     /// Who wanted the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<Actor>,
+    /// What a rehearsal took, step by step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<TimedStep>,
     /// Topics that could not be reached.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed_topics: Vec<FailedTopic>,
@@ -301,6 +312,7 @@ impl Answer {
             routes: RoutesShown::default(),
             explanation: explanation.into(),
             by: None,
+            steps: Vec::new(),
             failed_topics: Vec::new(),
             status: None,
         }
@@ -345,6 +357,12 @@ impl Answer {
                 ..Self::plain(Outcome::NoChange, explanation.clone())
             },
             Decision::Blocked(assessment) => about(Outcome::Blocked, assessment),
+            // Nothing is held up that anybody waits for: the guards say what it takes.
+            Decision::Waits(assessment) => Self::about(
+                Outcome::NoChange,
+                &assessment.plan,
+                assessment.explanation.clone(),
+            ),
             Decision::NeedsApproval(assessment) => about(Outcome::NeedsApproval, assessment),
             Decision::WouldAct(assessment) | Decision::Act(assessment) => {
                 about(Outcome::WouldAct, assessment)

@@ -120,6 +120,9 @@ pub struct RehearseCommand {
     pub to: Option<BTreeSet<Region>>,
     /// Why.
     pub reason: String,
+    /// The schedule asks, not a person: windows and blocking alarms have a say.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub scheduled: bool,
     /// Decide and report, touch nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -303,15 +306,26 @@ fn failback(object: &Map<String, Value>) -> Result<FailbackCommand, CommandError
 }
 
 fn rehearse(object: &Map<String, Value>) -> Result<RehearseCommand, CommandError> {
-    let allowed = &["to", "reason", "dryRun", "force", "override"];
+    let allowed = &["to", "reason", "scheduled", "dryRun", "force", "override"];
     let fields = Fields::open("rehearse", object, allowed)?;
-    Ok(RehearseCommand {
+    let command = RehearseCommand {
         to: fields.regions("to")?,
         reason: fields.reason()?,
+        scheduled: fields.flag("scheduled")?,
         dry_run: fields.flag("dryRun")?,
         force: fields.flag("force")?,
         overrides: fields.overrides()?,
-    })
+    };
+    if command.scheduled && !command.overridden().is_empty() {
+        return Err(fields.wrong(
+            "scheduled",
+            FieldProblem::Conflict {
+                with: if command.force { "force" } else { "override" },
+                why: "nobody looks on when the schedule rehearses, so nothing is overridden",
+            },
+        ));
+    }
+    Ok(command)
 }
 
 impl TryFrom<Value> for Command {

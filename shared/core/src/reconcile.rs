@@ -183,6 +183,7 @@ impl State {
             after: plan.after.clone(),
             reason: plan.reason.clone(),
         });
+        self.leg_settled(&plan.decision, now);
         for region in &plan.accepts {
             self.accepted.insert(region.clone(), now);
         }

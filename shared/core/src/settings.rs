@@ -7,7 +7,8 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::alarm::TriggerPolicy;
-use crate::names::{BucketName, Members, MrapArn, Region, TopicArn};
+use crate::names::{AlarmArn, BucketName, Members, MrapArn, Region, TopicArn};
+use crate::windows::Windows;
 
 mod collector;
 mod health;
@@ -109,6 +110,11 @@ pub struct Thresholds {
     pub stabilization: SignedDuration,
     /// How long nothing must have been pending towards home before a failback.
     pub drain: SignedDuration,
+    /// Operations that may be pending towards home all the same: what the clients of a busy
+    /// access point always have in flight.
+    pub drain_operations: u64,
+    /// How long a rehearsal stays away once the data plane has followed.
+    pub rehearsal: SignedDuration,
     /// Time between reminders that a failback is due.
     pub failback_reminder: SignedDuration,
     /// Time between reminders that a decision is still blocked.
@@ -138,12 +144,68 @@ impl Default for Thresholds {
             daily_budget: 4,
             stabilization: seconds(1800),
             drain: seconds(600),
+            drain_operations: 0,
+            rehearsal: seconds(300),
             failback_reminder: seconds(14_400),
             blocked_reminder: seconds(900),
             control_timeout: millis(2000),
             hedge_delay: millis(300),
         }
     }
+}
+
+/// An alarm that keeps scheduled rehearsals from beginning, and ends one that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlockingAlarm {
+    /// By name, in the Region in which the automation runs.
+    Named(String),
+    /// By ARN, wherever it is.
+    Elsewhere(AlarmArn),
+}
+
+/// Longest name of an alarm, in characters, by CloudWatch's API.
+const ALARM_NAME: usize = 255;
+
+impl BlockingAlarm {
+    /// The alarm's ARN, given where the automation runs.
+    #[must_use]
+    pub fn arn(&self, region: &Region, account: &str) -> Option<AlarmArn> {
+        match self {
+            Self::Elsewhere(arn) => Some(arn.clone()),
+            Self::Named(name) => {
+                let arn = format!("arn:aws:cloudwatch:{region}:{account}:alarm:{name}");
+                arn.parse().ok()
+            }
+        }
+    }
+}
+
+fn blocking_alarms<F: Fn(&str) -> Option<String>>(
+    read: &Reader<F>,
+) -> Result<Vec<BlockingAlarm>, SettingsError> {
+    let name = "REHEARSAL_BLOCKING_ALARMS";
+    let list = read.optional(name).unwrap_or_default();
+    let entries = list.split(',').map(str::trim);
+    entries
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| {
+            if entry.starts_with("arn:") {
+                let arn = entry.parse::<AlarmArn>();
+                return arn
+                    .map(BlockingAlarm::Elsewhere)
+                    .map_err(|error| invalid(name, error.to_string()));
+            }
+            if entry.chars().count() > ALARM_NAME || entry.contains('*') {
+                return Err(invalid(
+                    name,
+                    format!(
+                        "{entry:?} is no name of one alarm: write names (no globs) or ARNs, separated by commas"
+                    ),
+                ));
+            }
+            Ok(BlockingAlarm::Named(entry.to_owned()))
+        })
+        .collect()
 }
 
 /// Everything that the `failover` function is told from outside.
@@ -159,6 +221,12 @@ pub struct Settings {
     pub mode: Mode,
     /// `FAILBACK`.
     pub failback: FailbackMode,
+    /// `FAILBACK_WINDOWS`: when the machine may go home by itself.
+    pub failback_windows: Windows,
+    /// `REHEARSAL_WINDOWS`: when scheduled rehearsals may begin.
+    pub rehearsal_windows: Windows,
+    /// `REHEARSAL_BLOCKING_ALARMS`: no scheduled rehearsal while one of them is in ALARM.
+    pub rehearsal_alarms: Vec<BlockingAlarm>,
     /// `STATE_BUCKET`.
     pub state_bucket: BucketName,
     /// `TOPIC_ARNS`, at least one.
@@ -205,6 +273,9 @@ impl Settings {
                 FailbackMode::Manual,
                 "manual, approve, automatic",
             )?,
+            failback_windows: read.windows("FAILBACK_WINDOWS")?,
+            rehearsal_windows: read.windows("REHEARSAL_WINDOWS")?,
+            rehearsal_alarms: blocking_alarms(&read)?,
             state_bucket: read.state_bucket()?,
             topics,
             alarms,
@@ -241,6 +312,14 @@ fn thresholds<F: Fn(&str) -> Option<String>>(
         daily_budget: read.count("DAILY_BUDGET", default.daily_budget, 1, 50, "changes a day")?,
         stabilization: read.seconds("STABILIZATION_SECONDS", default.stabilization, 0, 7 * DAY)?,
         drain: read.seconds("DRAIN_SECONDS", default.drain, 0, 7 * DAY)?,
+        drain_operations: read.count(
+            "DRAIN_OPERATIONS",
+            default.drain_operations,
+            0,
+            1_000_000,
+            "operations",
+        )?,
+        rehearsal: read.seconds("REHEARSAL_SECONDS", default.rehearsal, 0, DAY)?,
         failback_reminder: read.seconds(
             "FAILBACK_REMINDER_SECONDS",
             default.failback_reminder,
@@ -294,6 +373,22 @@ mod tests {
     }
 
     #[test]
+    fn blocking_alarms_are_named_or_elsewhere() {
+        let mut variables = minimal();
+        let elsewhere = "arn:aws:cloudwatch:eu-west-1:444455556666:alarm:night work";
+        let list = format!("web 5xx, {elsewhere},");
+        variables.insert("REHEARSAL_BLOCKING_ALARMS", &list);
+        let alarms = read(&variables).unwrap().rehearsal_alarms;
+        let region = "us-east-2".parse().unwrap();
+        let arns: Vec<String> = alarms
+            .iter()
+            .map(|alarm| alarm.arn(&region, "111122223333").unwrap().to_string())
+            .collect();
+        let own = "arn:aws:cloudwatch:us-east-2:111122223333:alarm:web 5xx";
+        assert_eq!(arns, [own, elsewhere]);
+    }
+
+    #[test]
     fn every_refusal_names_its_variable() {
         for (name, value) in [
             ("MRAP_ARN", ""),
@@ -312,6 +407,15 @@ mod tests {
             ("DAILY_BUDGET", "0"),
             ("PROBE_TIMEOUT_MILLIS", "3.5"),
             ("HEDGE_DELAY_MILLIS", "2001"),
+            ("FAILBACK_WINDOWS", "office hours"),
+            ("REHEARSAL_WINDOWS", "Mon 09:00-10:00 Middle/Earth"),
+            ("REHEARSAL_BLOCKING_ALARMS", "web-*"),
+            (
+                "REHEARSAL_BLOCKING_ALARMS",
+                "web-5xx,arn:aws:sns:us-east-1:111122223333:x",
+            ),
+            ("DRAIN_OPERATIONS", "-1"),
+            ("REHEARSAL_SECONDS", "5m"),
             ("CANARY_PREFIX", "/x"),
         ] {
             let mut variables = minimal();

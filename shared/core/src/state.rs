@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::announce::{Announcement, enqueue};
 use crate::evidence::Evidence;
 use crate::guard::GuardReport;
+use crate::homeward::Homeward;
 use crate::names::{AlarmArn, MrapArn, Region};
+use crate::rehearsal::{Rehearsal, Rehearsed};
 use crate::routes::Routes;
 
 /// Version of the state document that this code writes and understands.
@@ -472,6 +474,15 @@ pub struct State {
     /// What was last announced about a decision that led to no change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standstill: Option<Standstill>,
+    /// What was last decided about the way home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub homeward: Option<Homeward>,
+    /// The rehearsal that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Rehearsal>,
+    /// The last rehearsal that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsed: Option<Rehearsed>,
     /// Problems that are announced once while they last, with the time of the announcement.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub problems: BTreeMap<String, Timestamp>,
@@ -513,6 +524,9 @@ impl State {
             cooldown_ended: None,
             proposal: None,
             standstill: None,
+            homeward: None,
+            rehearsal: None,
+            rehearsed: None,
             problems: BTreeMap::new(),
             outbox: Vec::new(),
             self_test: None,
@@ -614,6 +628,7 @@ impl State {
             let excess = self.closed.len().saturating_sub(INCIDENTS_KEPT);
             self.closed.drain(..excess);
             self.standstill = None;
+            self.homeward = None;
             self.proposal = None;
         }
     }
@@ -637,6 +652,7 @@ impl State {
         let excess = self.changes.len().saturating_sub(CHANGES_KEPT);
         self.changes.drain(..excess);
         self.standstill = None;
+        self.homeward = None;
         self.proposal = None;
     }
 

@@ -60,6 +60,18 @@ fn every_command_of_the_contract_is_read() {
             Command::Rehearse(RehearseCommand {
                 to: Some(regions(&["eu-west-1"])),
                 reason: reason(),
+                scheduled: false,
+                dry_run: false,
+                force: false,
+                overrides: none(),
+            }),
+        ),
+        (
+            json!({"command":"rehearse","reason":"because","scheduled":true}),
+            Command::Rehearse(RehearseCommand {
+                to: None,
+                reason: reason(),
+                scheduled: true,
                 dry_run: false,
                 force: false,
                 overrides: none(),
@@ -173,6 +185,10 @@ fn what_is_wrong_is_named() {
             format!("failover: \"override\" names \"cool-down\", which is no guard; {guards}")),
         (json!({"command":"failover","reason":"r","override":["at-least-one-active"]}),
             format!("failover: \"override\" names at-least-one-active, which may never be overridden; {guards}")),
+        (json!({"command":"rehearse","reason":"r","scheduled":true,"force":true}),
+            "rehearse: \"scheduled\" does not go with \"force\": nobody looks on when the schedule rehearses, so nothing is overridden".into()),
+        (json!({"command":"rehearse","reason":"r","scheduled":true,"override":["drained"]}),
+            "rehearse: \"scheduled\" does not go with \"override\": nobody looks on when the schedule rehearses, so nothing is overridden".into()),
         (json!({"command":"hold","reason":"r","until":"tomorrow"}),
             "hold: \"until\" is \"tomorrow\", which is not a time such as 2026-12-24T00:00:00Z".into()),
         (json!({"command":"hold","reason":"r","until":1_800_000_000}),
@@ -234,11 +250,12 @@ fn some_command() -> impl Strategy<Value = Command> {
                 })
             }
         ),
-        (some_regions(), reason(), any::<[bool; 2]>(), some_guards()).prop_map(
-            |(to, reason, [dry_run, force], overrides)| {
+        (some_regions(), reason(), any::<[bool; 3]>(), some_guards()).prop_map(
+            |(to, reason, [dry_run, force, scheduled], overrides)| {
                 Command::Rehearse(RehearseCommand {
                     to,
                     reason,
+                    scheduled: scheduled && !force && overrides.is_empty(),
                     dry_run,
                     force,
                     overrides,

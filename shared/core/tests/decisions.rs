@@ -20,15 +20,16 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use sentinel_core::alarm::{AlarmKind, AlarmState, AlarmTransition, Via};
 use sentinel_core::decide::{
-    Assessment, Decision, Drift, Observation, Order, Request, Wish, decide,
+    Assessment, Decision, Drain, Drift, Observation, Order, Redrives, Request, WayHome, Wish,
+    decide,
 };
 use sentinel_core::evidence::{Evidence, MemberRound, ProbeOutcome, Round, Verdict};
 use sentinel_core::guard::{Guard, GuardVerdict};
 use sentinel_core::names::Region;
 use sentinel_core::reconcile::Reconciled;
 use sentinel_core::routes::{Dial, Route, Routes};
-use sentinel_core::settings::Settings;
-use sentinel_core::state::{Actor, Hold, State};
+use sentinel_core::settings::{Settings, Topology};
+use sentinel_core::state::{Actor, Hold, Kind, Plan, State};
 
 const REGIONS: [&str; 5] = [
     "us-east-1",
@@ -99,6 +100,13 @@ struct World {
     /// Members that a person made active while they were bad and that have not been good since.
     chosen_bad: BTreeSet<Region>,
     automatic: Vec<(Timestamp, BTreeSet<Region>)>,
+    drift: Drift,
+    /// Whether the way between any two members is empty.
+    is_drained: bool,
+    /// Members whose dial a person turned last, as far as the machine can know.
+    persons: BTreeSet<Region>,
+    /// How often the machine went home by itself.
+    homeward: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -117,6 +125,10 @@ enum Step {
     Stranger(usize),
     /// An operator acknowledges.
     Acknowledge,
+    /// What is on its way between members arrives, or piles up.
+    Drain(bool),
+    /// Everybody is well for a long while.
+    Peace,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -128,6 +140,15 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0usize..5, any::<bool>()).prop_map(|(member, force)| Step::Operator(member, force)),
         1 => (0usize..5).prop_map(Step::Stranger),
         1 => Just(Step::Acknowledge),
+    ]
+}
+
+/// Steps in which there is something to go home from, and time to.
+fn homeward_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => step(),
+        2 => any::<bool>().prop_map(Step::Drain),
+        2 => Just(Step::Peace),
     ]
 }
 
@@ -152,9 +173,32 @@ fn outcome(health: u8) -> ProbeOutcome {
 
 impl World {
     fn new(members: usize, topology: &str) -> Self {
-        let settings = settings(members, topology, &[]);
+        Self::with(settings(members, topology, &[]))
+    }
+
+    /// One that goes home by itself, after short waits.
+    fn homeward(members: usize, topology: &str) -> Self {
+        let mut world = Self::with(settings(
+            members,
+            topology,
+            &[
+                ("FAILBACK", "automatic"),
+                ("STABILIZATION_SECONDS", "240"),
+                ("COOLDOWN_SECONDS", "400"),
+                ("DAILY_BUDGET", "12"),
+                ("EVIDENCE_MAX_AGE_SECONDS", "130"),
+            ],
+        ));
+        world.drift = Drift::Known {
+            observed_at: world.now,
+            findings: BTreeMap::new(),
+        };
+        world
+    }
+
+    fn with(settings: Settings) -> Self {
         let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
-        let active: BTreeSet<Region> = if topology == "active-active" {
+        let active: BTreeSet<Region> = if settings.topology == Topology::ActiveActive {
             settings.members.regions().cloned().collect()
         } else {
             BTreeSet::from([region(0)])
@@ -174,6 +218,10 @@ impl World {
             request: 0,
             chosen_bad: BTreeSet::new(),
             automatic: Vec::new(),
+            drift: Drift::Unknown,
+            is_drained: true,
+            persons: BTreeSet::new(),
+            homeward: 0,
         };
         // The first look takes the routes as the baseline.
         world.run(&Step::Tick(60));
@@ -257,6 +305,8 @@ impl World {
         );
         if let Reconciled::Outside(change) = &reconciled {
             assert_eq!(change.after, self.routes);
+            let turned = change.from.union(&change.to).cloned();
+            self.persons.extend(turned);
         }
         self.state.review_accepted(Some(&evidence));
         self.state.open_evidence_triggers(
@@ -272,8 +322,10 @@ impl World {
             Observation {
                 routes: &routes_read,
                 evidence: Some(&evidence),
-                drift: &Drift::Unknown,
+                drift: &self.drift,
                 pending: &BTreeMap::new(),
+                way_home: &self.way_home(),
+                blocking_alarms: &BTreeMap::new(),
             },
             &self.state,
             &self.settings,
@@ -285,6 +337,14 @@ impl World {
             self.routes = assessment.plan.after.clone();
             self.state.settle(&assessment.plan, self.now);
             self.state.proof = None;
+            let plan = &assessment.plan;
+            for region in plan.before.changes_to(&plan.after) {
+                if plan.by.is_person() {
+                    self.persons.insert(region.region);
+                } else {
+                    self.persons.remove(&region.region);
+                }
+            }
             match assessment.plan.by {
                 Actor::Automatic => self
                     .automatic
@@ -371,6 +431,10 @@ impl World {
                 assert!(self.now.duration_since(since) >= self.settings.thresholds.return_healthy);
             }
         }
+        if plan.kind == Kind::Failback {
+            self.judge_way_home(plan, &activated, evidence);
+            return;
+        }
         // Every Region that is left is bad, by the world.
         for region in &plan.from {
             assert!(
@@ -383,6 +447,62 @@ impl World {
             plan.from.is_disjoint(&self.chosen_bad),
             "undid a person's choice: {plan:?}"
         );
+    }
+
+    /// What may be true of nobody's way home.
+    fn judge_way_home(&self, plan: &Plan, activated: &BTreeSet<Region>, evidence: &Evidence) {
+        assert!(self.is_drained, "left before it was drained: {plan:?}");
+        let window = self.settings.thresholds.stabilization;
+        for region in activated {
+            let good_for = self
+                .now
+                .duration_since(evidence.member(region).unwrap().since);
+            assert!(good_for >= window, "{region} was good for {good_for} only");
+        }
+        let turned: BTreeSet<Region> = plan
+            .before
+            .changes_to(&plan.after)
+            .into_iter()
+            .map(|route| route.region)
+            .collect();
+        assert!(
+            turned.is_disjoint(&self.persons),
+            "undid a person's change: {plan:?}, {:?}",
+            self.persons
+        );
+        assert!(
+            self.state.failback_suspended.is_none(),
+            "went home although somebody else had turned the dial"
+        );
+        let is_open = |region: &Region| {
+            let mut triggers = self.state.triggers.iter();
+            triggers.any(|trigger| &trigger.region == region)
+        };
+        assert!(
+            !activated.iter().any(is_open),
+            "an alarm speaks against home"
+        );
+    }
+
+    fn way_home(&self) -> WayHome {
+        let regions: Vec<&Region> = self.settings.members.regions().collect();
+        let points = [(self.now, if self.is_drained { 0 } else { 500 })];
+        let drain = Drain {
+            covered: self.settings.thresholds.drain,
+            ..Drain::of(&points, SignedDuration::ZERO).unwrap()
+        };
+        WayHome {
+            drains: regions
+                .iter()
+                .flat_map(|source| {
+                    let pair = |target: &&Region| ((*source).clone(), (*target).clone());
+                    regions
+                        .iter()
+                        .map(move |target| (pair(target), vec![drain]))
+                })
+                .collect(),
+            redrives: Redrives::Known(Vec::new()),
+        }
     }
 
     fn alarm(&self, member: usize, alarm: bool, age: i64) -> AlarmTransition {
@@ -504,9 +624,28 @@ impl World {
             Step::Acknowledge => {
                 self.state.triggers.clear();
                 self.state.accepted.clear();
+                self.state.failback_suspended = None;
                 self.state.cooldown_ended = Some(self.now);
                 self.state.close_incident(self.now, "acknowledged");
                 self.chosen_bad.clear();
+            }
+            Step::Drain(drained) => self.is_drained = drained,
+            Step::Peace => {
+                for health in self.members.values_mut() {
+                    *health = ProbeOutcome::Success;
+                }
+                for _ in 0..6 {
+                    self.now = self
+                        .now
+                        .checked_add(SignedDuration::from_secs(100))
+                        .unwrap();
+                    let decision = self.invoke(None, Wish::Triggers { approved: false });
+                    if matches!(&decision, Decision::Act(one) if one.plan.kind == Kind::Failback) {
+                        self.homeward += 1;
+                    }
+                }
+                let active = self.routes.active();
+                self.chosen_bad.retain(|region| !active.contains(region));
             }
         }
         self.chosen_bad = self
@@ -531,6 +670,36 @@ proptest! {
             world.run(step);
             prop_assert!(!world.routes.active().is_empty());
         }
+    }
+
+    /// The same with automatic failback: it never undoes a person's change, never leaves for a home
+    /// that is bad or was so lately, and keeps hold, cooldown and budget.
+    #[test]
+    fn the_way_home_keeps_the_invariants(
+        members in 2usize..=4,
+        active_active in any::<bool>(),
+        steps in prop::collection::vec(homeward_step(), 1..60),
+    ) {
+        let mut world = World::homeward(members, if active_active { "active-active" } else { "active-passive" });
+        for step in &steps {
+            world.run(step);
+            prop_assert!(!world.routes.active().is_empty());
+        }
+    }
+
+    /// Whatever the pace of the ticks: after an outage the dials are those from before it, by itself.
+    #[test]
+    fn an_outage_ends_at_home(members in 2usize..=4, active_active in any::<bool>(), bad in 0usize..4, period in 30i64..=75) {
+        let mut world = World::homeward(members, if active_active { "active-active" } else { "active-passive" });
+        let bad = if active_active { region(bad % members) } else { region(0) };
+        world.run(&Step::Tick(60));
+        let before = world.routes.clone();
+        world.members.insert(bad.clone(), ProbeOutcome::Deadline);
+        for _ in 0..6 { world.run(&Step::Tick(period)); }
+        prop_assert!(!world.routes.is_active(&bad));
+        world.members.insert(bad, ProbeOutcome::Success);
+        for _ in 0..(500 / period + 2) { world.run(&Step::Tick(period)); }
+        prop_assert_eq!(world.routes, before);
     }
 
     /// 8. An active member that is and stays bad is left within two ticks of its own, although no
@@ -591,8 +760,8 @@ proptest! {
         for step in &steps { world.run(step); }
         let evidence = world.probe();
         let request = Request { id: "again".to_owned(), wish: Wish::Triggers { approved: false } };
-        let pending = BTreeMap::new();
-        let observation = Observation { routes: &world.routes, evidence: Some(&evidence), drift: &Drift::Unknown, pending: &pending };
+        let (pending, way_home, blocking_alarms) = (BTreeMap::new(), WayHome::default(), BTreeMap::new());
+        let observation = Observation { routes: &world.routes, evidence: Some(&evidence), drift: &Drift::Unknown, pending: &pending, way_home: &way_home, blocking_alarms: &blocking_alarms };
         let one = decide(observation, &world.state, &world.settings, &request, world.now);
         let two = decide(observation, &world.state, &world.settings, &request, world.now);
         prop_assert_eq!(one, two);
@@ -674,4 +843,31 @@ fn regression_what_a_person_chose_in_the_dark_stays() {
         world.run(&step);
     }
     assert_eq!(world.routes.active(), BTreeSet::from([region(0)]));
+}
+
+/// The random histories above do go home: otherwise they would prove nothing about it.
+#[test]
+fn peace_leads_home() {
+    let mut world = World::homeward(3, "active-passive");
+    for step in [
+        Step::Tick(60),
+        Step::Health(0, 2),
+        Step::Tick(60),
+        Step::Tick(60),
+        Step::Tick(60),
+        Step::Drain(false),
+        Step::Peace,
+    ] {
+        world.run(&step);
+    }
+    assert_eq!(
+        (world.homeward, world.routes.is_active(&region(0))),
+        (0, false)
+    );
+    world.run(&Step::Drain(true));
+    world.run(&Step::Peace);
+    assert_eq!(
+        (world.homeward, world.routes.is_active(&region(0))),
+        (1, true)
+    );
 }

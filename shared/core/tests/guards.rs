@@ -14,12 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::*;
 use jiff::Timestamp;
-use sentinel_core::decide::{Decision, Drift, Unfit, Wish};
+use sentinel_core::alarm::AlarmState;
+use sentinel_core::decide::{Decision, Drain, Drift, Redrive, Redrives, Unfit, Wish};
 use sentinel_core::evidence::{Observer, Verdict};
 use sentinel_core::guard::{Guard, GuardVerdict};
 use sentinel_core::names::Region;
 use sentinel_core::routes::{Dial, Route};
 use sentinel_core::state::{Abandoned, Actor, Claim, Hold, Quiet};
+use sentinel_core::triggers::AlarmNow;
 
 /// The columns of the guard table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,15 +30,30 @@ enum Basis {
     OperatorFailover,
     Switchover,
     Failback,
+    /// By the schedule.
+    Rehearsal,
+    /// The way home by itself.
+    Homeward,
 }
 
 impl Basis {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 6] = [
         Self::Automatic,
         Self::OperatorFailover,
         Self::Switchover,
         Self::Failback,
+        Self::Rehearsal,
+        Self::Homeward,
     ];
+
+    fn is_homeward(self) -> bool {
+        matches!(self, Self::Failback | Self::Homeward)
+    }
+
+    /// Whether no person has a word in it.
+    fn is_alone(self) -> bool {
+        matches!(self, Self::Automatic | Self::Homeward)
+    }
 
     /// A world of three members in which nothing stands in the way of this change.
     fn world(self) -> World {
@@ -44,15 +61,26 @@ impl Basis {
         match self {
             Self::Automatic => world.outage(A),
             Self::OperatorFailover => world.health(A, Verdict::Bad, 30),
-            Self::Switchover => {}
+            Self::Switchover | Self::Rehearsal => {}
             Self::Failback => world.route(&[0, 100, 0]),
+            Self::Homeward => {
+                world.set(&[("FAILBACK", "automatic")]);
+                world.route(&[0, 100, 0]);
+                world.state.incident = Some(incident(A, ago(7300)));
+                world.state.incident.as_mut().unwrap().routes_before = Some(dials(&[100, 0, 0]));
+                world.changed(Actor::Automatic, &[A], &[B], 7200);
+            }
         }
         world
     }
 
     fn ask(self, world: &World, overrides: &[Guard]) -> Decision {
         match self {
-            Self::Automatic => world.tick(),
+            Self::Automatic | Self::Homeward => world.tick(),
+            Self::Rehearsal => world.ask(Wish::Rehearsal {
+                order: order(&[], &[B], overrides),
+                scheduled: true,
+            }),
             Self::OperatorFailover | Self::Switchover => {
                 world.ask(Wish::Failover(order(&[A], &[B], overrides)))
             }
@@ -64,14 +92,14 @@ impl Basis {
     fn targets(self) -> &'static [&'static str] {
         match self {
             Self::Automatic => &[B, C],
-            Self::OperatorFailover | Self::Switchover => &[B],
-            Self::Failback => &[A],
+            Self::OperatorFailover | Self::Switchover | Self::Rehearsal => &[B],
+            Self::Failback | Self::Homeward => &[A],
         }
     }
 
     /// The Region that stops serving.
     fn left(self) -> &'static str {
-        if self == Self::Failback { B } else { A }
+        if self.is_homeward() { B } else { A }
     }
 }
 
@@ -132,6 +160,35 @@ fn exposure(world: &mut World, targets: &[&str], seconds: Option<i64>) {
     }
 }
 
+/// Changes what the metrics of every pair say.
+fn drain(world: &mut World, change: fn(&mut Drain)) {
+    let drains = world.way_home.drains.values_mut().flatten();
+    drains.for_each(change);
+}
+
+/// A re-drive between two members.
+fn redrive(world: &mut World, source: &str, target: Option<&str>, is_held: bool) {
+    world.way_home.redrives = Redrives::Known(vec![Redrive {
+        source: region(source),
+        target: target.map(region),
+        is_held,
+        what: "group 0123456789abcdef is sampled (DstKmsKeyNotFound)".to_owned(),
+    }]);
+}
+
+fn blocking_alarm(world: &mut World, basis: Basis, state: AlarmState) {
+    let mut extra = vec![("REHEARSAL_BLOCKING_ALARMS", "orders")];
+    if basis == Basis::Homeward {
+        extra.push(("FAILBACK", "automatic"));
+    }
+    world.set(&extra);
+    let now = AlarmNow::State {
+        state,
+        suppressed_by: None,
+    };
+    world.blocking_alarms.insert(alarm_arn("orders"), now);
+}
+
 /// A disturbance of a world, knowing the change that is wanted.
 type Disturb = fn(&mut World, Basis);
 
@@ -139,55 +196,77 @@ type Disturb = fn(&mut World, Basis);
 /// guard, `.` the change is made all the same, ` ` cannot be brought about in this column.
 #[rustfmt::skip]
 const TABLE: &[(Guard, &str, Disturb, &str)] = &[
-    (Guard::TriggerIsFresh, "one second too old", |w, _| { w.state.triggers.iter_mut().for_each(|t| t.last_confirmed = ago(121)) }, "B..."),
-    (Guard::TriggerIsFresh, "just fresh", |w, _| { w.state.triggers.iter_mut().for_each(|t| t.last_confirmed = ago(120)) }, "...."),
-    (Guard::TriggerIsFresh, "old but confirmed", |w, _| { w.state.triggers.iter_mut().for_each(|t| t.since = ago(9000)) }, "...."),
-    (Guard::TriggerNotSuppressed, "muted for another second", |w, _| silence(w, Some(later(1))), "B..."),
-    (Guard::TriggerNotSuppressed, "muted until now", |w, _| silence(w, Some(now())), "...."),
-    (Guard::TriggerNotSuppressed, "muted without an end", |w, _| silence(w, None), "B..."),
-    (Guard::TriggerNotSuppressed, "silenced, but one alarm speaks", |w, _| { silence(w, None); if !w.state.triggers.is_empty() { w.alarm(A); } }, "...."),
-    (Guard::TriggerNotSuppressed, "chosen by a person while bad", |w, _| { w.state.accepted.insert(region(A), ago(60)); }, "B..."),
-    (Guard::EvidenceAgrees, "good, whatever the alarm says", |w, b| { if b == Basis::Automatic { w.health(A, Verdict::Good, 7200); } }, "B..."),
-    (Guard::EvidenceAgrees, "throttled", |w, b| { if b == Basis::Automatic { w.health(A, Verdict::Throttled, 120); } }, "B..."),
-    (Guard::EvidenceAgrees, "misconfigured", |w, b| { if b == Basis::Automatic { w.health(A, Verdict::Misconfigured, 120); } }, "B..."),
-    (Guard::EvidenceAgrees, "home healthy one second too short", |w, _| w.member(A).since = ago(1799), "...B"),
-    (Guard::EvidenceAgrees, "home healthy just long enough", |w, _| w.member(A).since = ago(1800), "...."),
-    (Guard::NotOnHold, "held", |w, _| w.state.hold = hold(), "BBBB"),
-    (Guard::NotOnHold, "held until now", |w, _| { w.state.hold = hold(); w.state.hold.as_mut().unwrap().until = Some(now()); }, "...."),
-    (Guard::TargetIsHealthy, "bad", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Bad, 5)) }, "BBB "),
-    (Guard::TargetIsHealthy, "throttled", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Throttled, 5)) }, "BBB "),
-    (Guard::TargetIsHealthy, "misconfigured", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Misconfigured, 5)) }, "BBB "),
-    (Guard::TargetIsHealthy, "never probed", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Unknown, 5)) }, "BBB "),
-    (Guard::TargetNotDrifted, "a finding", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule towards home", None)])).collect(), } }, "BBBB"),
-    (Guard::TargetNotDrifted, "a finding elsewhere", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: BTreeMap::from([(region(if b == Basis::Failback { C } else { A }), vec![unfit("no metrics", None)])]), } }, "...."),
-    (Guard::TargetNotDrifted, "a finding for those who leave", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule", Some(b.left()))])).collect(), } }, "BBBB"),
-    (Guard::TargetNotDrifted, "a finding for those who leave another", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule", Some(if b == Basis::Failback { A } else { C }))])).collect(), } }, "...."),
-    (Guard::TargetNotDrifted, "unknown", |w, _| w.drift = Drift::Unknown, "..BB"),
-    (Guard::LossIsAcceptable, "one second too much", |w, b| exposure(w, b.targets(), Some(901)), "BBBB"),
-    (Guard::LossIsAcceptable, "just acceptable", |w, b| exposure(w, b.targets(), Some(900)), "...."),
-    (Guard::LossIsAcceptable, "never measured", |w, b| exposure(w, b.targets(), None), "..BB"),
-    (Guard::Drained, "one operation on its way home", |w, _| { w.pending.get_mut(&(region(B), region(A))).unwrap().operations = 1 }, "...B"),
-    (Guard::Drained, "no metrics", |w, _| w.pending.clear(), "...B"),
-    (Guard::Cooldown, "returns within the cooldown", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 1799, 299)) }, "B.. "),
-    (Guard::Cooldown, "returns after a stranger's change", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Outside, 1799, 299)) }, "B.. "),
-    (Guard::Cooldown, "returns after a late landing", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::LateLanding, 1799, 299)) }, "B.. "),
-    (Guard::Cooldown, "returns to where an operator left", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Operator, 1799, 299)) }, "... "),
-    (Guard::Cooldown, "returns early to what recovered long enough", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 1799, 300)) }, "... "),
-    (Guard::Cooldown, "the cooldown is just over", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 1800, 299)) }, "... "),
-    (Guard::Cooldown, "acknowledged since", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 100, 99)); w.state.cooldown_ended = Some(ago(100)); }, "... "),
-    (Guard::Cooldown, "acknowledged before", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 100, 99)); w.state.cooldown_ended = Some(ago(101)); }, "B.. "),
-    (Guard::Cooldown, "moves too soon", |w, _| w.changed(Actor::Operator, &[C], &[A], 179), "B..."),
-    (Guard::Cooldown, "stayed just long enough", |w, _| w.changed(Actor::Operator, &[C], &[A], 180), "...."),
-    (Guard::DailyBudget, "used up", |w, _| budget(w, [86_399, 60_000, 40_000, 20_000]), "B..."),
-    (Guard::DailyBudget, "the first is just a day old", |w, _| budget(w, [86_400, 60_000, 40_000, 20_000]), "...."),
-    (Guard::RegionIsMember, "the routes lead to other buckets", |w, _| { let other: Vec<Route> = w.routes.iter().map(|r| Route { bucket: format!("{}-new", r.bucket).parse().unwrap(), ..r.clone() }).collect(); w.routes = other.into(); w.state.settled.as_mut().unwrap().routes = w.routes.clone(); }, "BBBB"),
-    (Guard::RegionIsActive, "the target's dial is 50", |w, b| match b { Basis::Failback => w.route(&[50, 100, 0]), _ => w.route(&[100, 50, 0]), }, ".BBB"),
-    (Guard::NobodyElseIsActing, "another's claim", |w, _| { w.state.claim = Some(Claim { request_id: "another".to_owned(), plan: plan(&[100, 0, 0], &[0, 0, 100], Actor::Operator, ago(3)), claimed_at: ago(3), expires: now(), }); }, " BBB"),
-    (Guard::NobodyElseIsActing, "another's claim, just expired", |w, _| { w.state.claim = Some(Claim { request_id: "another".to_owned(), plan: plan(&[100, 0, 0], &[0, 0, 100], Actor::Operator, ago(3)), claimed_at: ago(3), expires: ago(1), }); }, "...."),
-    (Guard::NobodyElseIsActing, "the routes are not what was settled", |w, _| w.state.settled.as_mut().unwrap().routes = dials(&[0, 0, 100]), " BBB"),
-    (Guard::NobodyElseIsActing, "an opposite request may still land", |w, b| { let opposite = if b == Basis::Failback { plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200)) } else { plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200)) }; w.state.abandoned = vec![Abandoned { plan: opposite, at: ago(119), }]; }, "BBBB"),
-    (Guard::NobodyElseIsActing, "long since an opposite request", |w, b| { let opposite = if b == Basis::Failback { plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200)) } else { plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200)) }; w.state.abandoned = vec![Abandoned { plan: opposite, at: ago(120), }]; }, "...."),
-    (Guard::NobodyElseIsActing, "the same request may still land", |w, b| { let same = if b == Basis::Failback { plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200)) } else { plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200)) }; w.state.abandoned = vec![Abandoned { plan: same, at: ago(5), }]; }, "...."),
+    (Guard::TriggerIsFresh, "one second too old", |w, _| { w.state.triggers.iter_mut().for_each(|t| t.last_confirmed = ago(121)) }, "B....."),
+    (Guard::TriggerIsFresh, "just fresh", |w, _| { w.state.triggers.iter_mut().for_each(|t| t.last_confirmed = ago(120)) }, "......"),
+    (Guard::TriggerIsFresh, "old but confirmed", |w, _| { w.state.triggers.iter_mut().for_each(|t| t.since = ago(9000)) }, "......"),
+    (Guard::TriggerNotSuppressed, "muted for another second", |w, _| silence(w, Some(later(1))), "B....."),
+    (Guard::TriggerNotSuppressed, "muted until now", |w, _| silence(w, Some(now())), "......"),
+    (Guard::TriggerNotSuppressed, "muted without an end", |w, _| silence(w, None), "B....."),
+    (Guard::TriggerNotSuppressed, "silenced, but one alarm speaks", |w, _| { silence(w, None); if !w.state.triggers.is_empty() { w.alarm(A); } }, "......"),
+    (Guard::TriggerNotSuppressed, "chosen by a person while bad", |w, _| { w.state.accepted.insert(region(A), ago(60)); }, "B....."),
+    (Guard::ModeAllows, "the windows are shut", |w, b| { if b == Basis::Homeward { w.set(&[("FAILBACK", "automatic"), ("FAILBACK_WINDOWS", "Fri 17:01-18:00 UTC")]) } if b == Basis::Rehearsal { w.set(&[("REHEARSAL_WINDOWS", "Fri 16:00-17:00 UTC")]) } }, "....BB"),
+    (Guard::ModeAllows, "the windows are open", |w, b| { if b == Basis::Homeward { w.set(&[("FAILBACK", "automatic"), ("FAILBACK_WINDOWS", "Fri 17:00-18:00 UTC")]) } if b == Basis::Rehearsal { w.set(&[("REHEARSAL_WINDOWS", "Fri 17:00-17:01 UTC")]) } }, "......"),
+    (Guard::ModeAllows, "an alarm that blocks rehearsals", |w, b| blocking_alarm(w, b, AlarmState::Alarm), "....B."),
+    (Guard::ModeAllows, "that alarm is quiet", |w, b| blocking_alarm(w, b, AlarmState::Ok), "......"),
+    (Guard::ModeAllows, "that alarm does not exist", |w, b| { blocking_alarm(w, b, AlarmState::Ok); w.blocking_alarms.values_mut().for_each(|now| *now = AlarmNow::Gone) }, "....B."),
+    (Guard::ModeAllows, "that alarm cannot be asked about", |w, b| { blocking_alarm(w, b, AlarmState::Ok); w.blocking_alarms.values_mut().for_each(|now| *now = AlarmNow::Unreachable) }, "....B."),
+    (Guard::EvidenceAgrees, "good, whatever the alarm says", |w, b| { if b == Basis::Automatic { w.health(A, Verdict::Good, 7200); } }, "B....."),
+    (Guard::EvidenceAgrees, "throttled", |w, b| { if b == Basis::Automatic { w.health(A, Verdict::Throttled, 120); } }, "B....."),
+    (Guard::EvidenceAgrees, "misconfigured", |w, b| { if b == Basis::Automatic { w.health(A, Verdict::Misconfigured, 120); } }, "B....."),
+    (Guard::EvidenceAgrees, "home healthy one second too short", |w, _| w.member(A).since = ago(1799), "...B.B"),
+    (Guard::EvidenceAgrees, "home healthy just long enough", |w, _| w.member(A).since = ago(1800), "......"),
+    (Guard::EvidenceAgrees, "an alarm about home is still open", |w, b| { if b.is_homeward() { w.alarm(A); } }, ".....B"),
+    (Guard::NotOnHold, "held", |w, _| w.state.hold = hold(), "BBBBBB"),
+    (Guard::NotOnHold, "held until now", |w, _| { w.state.hold = hold(); w.state.hold.as_mut().unwrap().until = Some(now()); }, "......"),
+    (Guard::TargetIsHealthy, "bad", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Bad, 5)) }, "BBB B "),
+    (Guard::TargetIsHealthy, "throttled", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Throttled, 5)) }, "BBB B "),
+    (Guard::TargetIsHealthy, "misconfigured", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Misconfigured, 5)) }, "BBB B "),
+    (Guard::TargetIsHealthy, "never probed", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Unknown, 5)) }, "BBB B "),
+    (Guard::TargetNotDrifted, "a finding", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule towards home", None)])).collect(), } }, "BBBBBB"),
+    (Guard::TargetNotDrifted, "a finding elsewhere", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: BTreeMap::from([(region(if b.is_homeward() { C } else { A }), vec![unfit("no metrics", None)])]), } }, "......"),
+    (Guard::TargetNotDrifted, "a finding for those who leave", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule", Some(b.left()))])).collect(), } }, "BBBBBB"),
+    (Guard::TargetNotDrifted, "a finding for those who leave another", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule", Some(if b.is_homeward() { A } else { C }))])).collect(), } }, "......"),
+    (Guard::TargetNotDrifted, "unknown", |w, _| w.drift = Drift::Unknown, "..BBBB"),
+    (Guard::LossIsAcceptable, "one second too much", |w, b| exposure(w, b.targets(), Some(901)), "BBB B "),
+    (Guard::LossIsAcceptable, "just acceptable", |w, b| exposure(w, b.targets(), Some(900)), "......"),
+    (Guard::LossIsAcceptable, "never measured", |w, b| exposure(w, b.targets(), None), "..B B "),
+    (Guard::Drained, "one operation, which a canary explains", |w, _| drain(w, |d| d.most = 1), "......"),
+    (Guard::Drained, "one operation more than a canary explains", |w, _| drain(w, |d| d.most = 2), "...B.B"),
+    (Guard::Drained, "two rules with an operation each", |w, _| { for drains in w.way_home.drains.values_mut() { *drains = vec![drained(1), drained(1)]; } }, "...B.B"),
+    (Guard::Drained, "metrics for one second less than the window", |w, _| drain(w, |d| d.covered = secs(599)), "...B.B"),
+    (Guard::Drained, "a silence in the metrics", |w, _| drain(w, |d| d.gap = secs(301)), "...B.B"),
+    (Guard::Drained, "a short silence in the metrics", |w, _| drain(w, |d| d.gap = secs(300)), "......"),
+    (Guard::Drained, "the newest metric is too old", |w, _| drain(w, |d| d.last = ago(601)), "...B.B"),
+    (Guard::Drained, "the newest metric is just new enough", |w, _| drain(w, |d| d.last = ago(600)), "......"),
+    (Guard::Drained, "no metrics", |w, _| w.way_home.drains.clear(), "...B.B"),
+    (Guard::Drained, "no rule has metrics", |w, _| w.way_home.drains.values_mut().for_each(Vec::clear), "...B.B"),
+    (Guard::Drained, "re-drives are not known", |w, _| w.way_home.redrives = Redrives::default(), "...B.B"),
+    (Guard::Drained, "a group on its way home", |w, _| redrive(w, B, Some(A), false), "...B.B"),
+    (Guard::Drained, "a sweep that may go home", |w, _| redrive(w, B, None, false), "...B.B"),
+    (Guard::Drained, "a group on its way elsewhere", |w, _| redrive(w, B, Some(C), false), "......"),
+    (Guard::Drained, "a group from elsewhere", |w, _| redrive(w, C, Some(A), false), "......"),
+    (Guard::Cooldown, "home was left within the cooldown", |w, _| w.changed(Actor::Automatic, &[A], &[B], 1799), ".....B"),
+    (Guard::Cooldown, "home was left just before the cooldown", |w, _| w.changed(Actor::Automatic, &[A], &[B], 1800), "......"),
+    (Guard::Cooldown, "returns within the cooldown", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 1799, 299)) }, "B.. . "),
+    (Guard::Cooldown, "returns after a stranger's change", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Outside, 1799, 299)) }, "B.. . "),
+    (Guard::Cooldown, "returns after a late landing", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::LateLanding, 1799, 299)) }, "B.. . "),
+    (Guard::Cooldown, "returns to where an operator left", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Operator, 1799, 299)) }, "... . "),
+    (Guard::Cooldown, "returns early to what recovered long enough", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 1799, 300)) }, "... . "),
+    (Guard::Cooldown, "the cooldown is just over", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 1800, 299)) }, "... . "),
+    (Guard::Cooldown, "acknowledged since", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 100, 99)); w.state.cooldown_ended = Some(ago(100)); }, "... . "),
+    (Guard::Cooldown, "acknowledged before", |w, b| { b.targets().iter().for_each(|t| left(w, t, Actor::Automatic, 100, 99)); w.state.cooldown_ended = Some(ago(101)); }, "B.. . "),
+    (Guard::Cooldown, "moves too soon", |w, _| w.changed(Actor::Operator, &[C], &[A], 179), "B.... "),
+    (Guard::Cooldown, "stayed just long enough", |w, _| w.changed(Actor::Operator, &[C], &[A], 180), "..... "),
+    (Guard::DailyBudget, "used up", |w, _| budget(w, [86_399, 60_000, 40_000, 20_000]), "B....B"),
+    (Guard::DailyBudget, "the first is just a day old", |w, _| budget(w, [86_400, 60_000, 40_000, 20_000]), "......"),
+    (Guard::RegionIsMember, "the routes lead to other buckets", |w, _| { let other: Vec<Route> = w.routes.iter().map(|r| Route { bucket: format!("{}-new", r.bucket).parse().unwrap(), ..r.clone() }).collect(); w.routes = other.into(); w.state.settled.as_mut().unwrap().routes = w.routes.clone(); }, "BBBBBB"),
+    (Guard::RegionIsActive, "the target's dial is 50", |w, b| match b { Basis::Failback | Basis::Homeward => w.route(&[50, 100, 0]), _ => w.route(&[100, 50, 0]), }, ".BBBBB"),
+    (Guard::NobodyElseIsActing, "another's claim", |w, _| { w.state.claim = Some(Claim { request_id: "another".to_owned(), plan: plan(&[100, 0, 0], &[0, 0, 100], Actor::Operator, ago(3)), claimed_at: ago(3), expires: now(), }); }, " BBBB "),
+    (Guard::NobodyElseIsActing, "another's claim, just expired", |w, _| { w.state.claim = Some(Claim { request_id: "another".to_owned(), plan: plan(&[100, 0, 0], &[0, 0, 100], Actor::Operator, ago(3)), claimed_at: ago(3), expires: ago(1), }); }, "......"),
+    (Guard::NobodyElseIsActing, "the routes are not what was settled", |w, _| w.state.settled.as_mut().unwrap().routes = dials(&[0, 0, 100]), " BBBB "),
+    (Guard::NobodyElseIsActing, "an opposite request may still land", |w, b| { let opposite = if b.is_homeward() { plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200)) } else { plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200)) }; w.state.abandoned = vec![Abandoned { plan: opposite, at: ago(119), }]; }, "BBBBBB"),
+    (Guard::NobodyElseIsActing, "long since an opposite request", |w, b| { let opposite = if b.is_homeward() { plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200)) } else { plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200)) }; w.state.abandoned = vec![Abandoned { plan: opposite, at: ago(120), }]; }, "......"),
+    (Guard::NobodyElseIsActing, "the same request may still land", |w, b| { let same = if b.is_homeward() { plan(&[0, 100, 0], &[100, 0, 0], Actor::Automatic, ago(200)) } else { plan(&[100, 0, 0], &[0, 100, 0], Actor::Automatic, ago(200)) }; w.state.abandoned = vec![Abandoned { plan: same, at: ago(5), }]; }, "......"),
 ];
 
 /// Everything that may be overridden, and the guard itself, which may not count.
@@ -219,7 +298,8 @@ fn each_guard_stops_what_the_table_says() {
             match expected {
                 '.' => assert!(matches!(decision, Decision::Act(_)), "{case}"),
                 'B' => {
-                    let Decision::Blocked(assessment) = &decision else {
+                    let (Decision::Blocked(assessment) | Decision::Waits(assessment)) = &decision
+                    else {
                         panic!("{case}")
                     };
                     assert_eq!(assessment.blocking, BTreeSet::from([*guard]), "{case}");
@@ -241,7 +321,7 @@ fn each_guard_stops_what_the_table_says() {
 fn operators_override_what_may_be_overridden_and_nothing_else() {
     for (guard, what, disturb, columns) in TABLE {
         for (basis, expected) in Basis::ALL.into_iter().zip(columns.chars()) {
-            if expected != 'B' || basis == Basis::Automatic {
+            if expected != 'B' || basis.is_alone() {
                 continue;
             }
             let mut world = basis.world();
@@ -300,20 +380,18 @@ fn guards_that_do_not_apply_say_so() {
     #[rustfmt::skip]
     let without = [
         (Basis::Automatic, vec![Guard::Drained]),
-        (Basis::OperatorFailover, vec![Guard::TriggerIsFresh, Guard::TriggerNotSuppressed, Guard::ModeAllows, Guard::EvidenceAgrees, Guard::Drained, Guard::Cooldown, Guard::DailyBudget]),
-        (Basis::Switchover, vec![Guard::TriggerIsFresh, Guard::TriggerNotSuppressed, Guard::ModeAllows, Guard::Drained, Guard::Cooldown, Guard::DailyBudget]),
         (Basis::Failback, vec![Guard::TriggerIsFresh, Guard::TriggerNotSuppressed, Guard::ModeAllows, Guard::Cooldown, Guard::DailyBudget]),
+        (Basis::Rehearsal, vec![Guard::TriggerIsFresh, Guard::TriggerNotSuppressed, Guard::Drained, Guard::Cooldown, Guard::DailyBudget]),
+        (Basis::Homeward, vec![Guard::TriggerIsFresh, Guard::TriggerNotSuppressed]),
     ];
     for (basis, without) in without {
         let mut world = basis.world();
-        world.set(&[(
-            "MODE",
-            if basis == Basis::Automatic {
-                "automatic"
-            } else {
-                "observe"
-            },
-        )]);
+        let mode = if basis == Basis::Automatic {
+            "automatic"
+        } else {
+            "observe"
+        };
+        world.set(&[("MODE", mode), ("FAILBACK", "automatic")]);
         let decision = basis.ask(&world, &[]);
         for guard in Guard::ALL {
             let line = report(&decision, guard);
@@ -391,6 +469,24 @@ fn a_sick_home_blocks_the_way_back_twice() {
     }
 }
 
+/// Slow canaries speak against the way home twice: what would be lost, and what is on its way.
+#[test]
+fn slow_canaries_block_the_way_home_twice() {
+    for (seconds, reported) in [
+        (Some(901), GuardVerdict::Block),
+        (None, GuardVerdict::Unknown),
+    ] {
+        for basis in [Basis::Failback, Basis::Homeward] {
+            let mut world = basis.world();
+            exposure(&mut world, basis.targets(), seconds);
+            let decision = basis.ask(&world, &[]);
+            let both = BTreeSet::from([Guard::LossIsAcceptable, Guard::Drained]);
+            assert_eq!(blocks(&decision), both, "{basis:?}");
+            assert_eq!(report(&decision, Guard::Drained).verdict, reported);
+        }
+    }
+}
+
 /// No evidence, evidence that is too old, and a sick observer are the same: nothing is known.
 #[test]
 fn without_evidence_nothing_moves_unless_a_person_insists() {
@@ -417,7 +513,7 @@ fn without_evidence_nothing_moves_unless_a_person_insists() {
             );
             let line = report(&decision, Guard::TargetIsHealthy);
             assert_eq!(line.verdict, GuardVerdict::Unknown, "{what}, {basis:?}");
-            if basis == Basis::Automatic {
+            if basis.is_alone() {
                 assert!(blocking.contains(&Guard::EvidenceAgrees), "{what}");
             } else {
                 let everything: Vec<Guard> = Guard::overridable().collect();

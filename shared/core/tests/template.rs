@@ -109,7 +109,7 @@ const FUNCTIONS: [Function; 6] = [
         resource: "FailoverFunction",
         read: |lookup| told(Settings::from_lookup(lookup)),
         unset: &[],
-        counts: [24, 18, 3],
+        counts: [29, 20, 3],
         apart: &[
             ("CONTROL_TIMEOUT_MILLIS", "10000"),
             ("HEDGE_DELAY_MILLIS", "10"),

@@ -1,6 +1,7 @@
 //! What a scenario is made of: a world, a script of things that happen, and what must come of it.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -77,6 +78,24 @@ pub enum Action {
         region: String,
         /// The state.
         state: AlarmState,
+    },
+    /// The state of another alarm is set by hand.
+    Ring {
+        /// Its name.
+        alarm: String,
+        /// The state.
+        state: AlarmState,
+    },
+    /// Copying what is written under a prefix takes so many milliseconds from now on.
+    Slow {
+        /// Source bucket.
+        source: String,
+        /// Destination bucket.
+        destination: String,
+        /// Beginning of the keys.
+        prefix: String,
+        /// How long.
+        delay: RangeInclusive<u64>,
     },
     /// Replication from one member to another is refused for this reason, or works again.
     Refuse {
@@ -246,6 +265,8 @@ pub struct Stage {
     pub encrypted: BTreeMap<String, String>,
     /// Whether the readiness check runs, every hour.
     pub is_checked: bool,
+    /// Names of further alarms beside those about members.
+    pub alarms: Vec<String>,
     /// Mean time between two requests of a client, where it is not the usual one.
     pub pace: Option<Duration>,
     /// Probability that an invocation of `replication-events` or `redrive` dies in the middle.
@@ -278,6 +299,7 @@ impl Default for Stage {
             redrive: BTreeMap::new(),
             encrypted: BTreeMap::new(),
             is_checked: false,
+            alarms: Vec::new(),
             pace: None,
             deaths: 0.0,
             repeats: 0.02,

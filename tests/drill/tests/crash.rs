@@ -104,3 +104,44 @@ fn a_crash_after_any_request_changes_nothing_in_the_end() {
         }
     });
 }
+
+/// A rehearsal that dies on its way, out or back, ends at home all the same with nothing left
+/// open: what the command did not get to, the ticks go on with or give up.
+#[test]
+fn a_rehearsal_that_dies_on_its_way_ends_at_home() {
+    let scenario = scenarios::find("scheduled-rehearsal").expect("it is there");
+    let play = |crash: Option<Crash>| {
+        let options = Options {
+            crash,
+            pace: Some(Duration::from_secs(20)),
+            length: Some(Duration::from_mins(100)),
+            ..Options::default()
+        };
+        harness::run(scenario, 1, options)
+    };
+    let whole = play(None);
+    assert_eq!(invariants::check(&whole), [], "the run without a crash");
+    let moves = whole.moves();
+    assert_eq!(moves.len(), 2);
+    let crashes = moves.iter().flat_map(|moved| {
+        let request_id = moved.request_id.clone().expect("an invocation");
+        let mut all = whole.invocations.iter();
+        let acting = all.find(|invocation| invocation.request_id == request_id);
+        let requests = acting.expect("it was logged").requests;
+        // Every third request: a run takes seconds.
+        (1..=requests).step_by(3).map(move |request| Crash {
+            request_id: request_id.clone(),
+            request,
+        })
+    });
+    for crash in crashes {
+        let history = play(Some(crash.clone()));
+        assert_eq!(invariants::check(&history), [], "{crash:?}");
+        let home: BTreeSet<String> = ["us-east-1".to_owned()].into();
+        assert_eq!(history.active_at(history.end), home, "{crash:?}");
+        let (_, state) = history.states.last().expect("a state");
+        assert_eq!(state.rehearsal, None, "{crash:?}");
+        assert_eq!(state.incident, None, "{crash:?}");
+        assert_eq!(state.claim, None, "{crash:?}");
+    }
+}

@@ -21,6 +21,8 @@ pub(crate) struct Replication {
     default_delay: RangeInclusive<u64>,
     resume: RangeInclusive<u64>,
     delays: BTreeMap<Pair, RangeInclusive<u64>>,
+    /// By pair, keys with this prefix; the newest first.
+    delays_under: Vec<(Pair, String, RangeInclusive<u64>)>,
     denied: BTreeMap<Pair, Reason>,
     /// Waiting for a Region to return, in order of arrival here.
     parked: Vec<Outgoing>,
@@ -41,6 +43,7 @@ impl Replication {
             default_delay: timing.replication.clone(),
             resume: timing.replication_resume.clone(),
             delays: BTreeMap::new(),
+            delays_under: Vec::new(),
             denied: BTreeMap::new(),
             parked: Vec::new(),
             pending: BTreeMap::new(),
@@ -59,11 +62,20 @@ impl Replication {
             pending.operations += 1;
             pending.bytes += transfer.bytes;
         }
-        let delay = self
-            .delays
-            .get(&pair(&transfer.lane))
-            .unwrap_or(&self.default_delay);
-        span(rng, delay)
+        span(rng, self.delay(transfer))
+    }
+
+    fn delay(&self, transfer: &Outgoing) -> &RangeInclusive<u64> {
+        if self.delays.is_empty() && self.delays_under.is_empty() {
+            return &self.default_delay;
+        }
+        let pair = pair(&transfer.lane);
+        let mut under = self.delays_under.iter();
+        under
+            .find(|(of, prefix, _)| *of == pair && transfer.key.starts_with(prefix.as_str()))
+            .map(|(_, _, delay)| delay)
+            .or_else(|| self.delays.get(&pair))
+            .unwrap_or(&self.default_delay)
     }
 
     /// Counts a transfer out, whatever became of it.
@@ -123,6 +135,18 @@ impl Replication {
     ) {
         let key = (source.to_owned(), destination.to_owned());
         self.delays.insert(key, delay);
+    }
+
+    pub(crate) fn set_delay_under(
+        &mut self,
+        source: &str,
+        destination: &str,
+        prefix: &str,
+        delay: RangeInclusive<u64>,
+    ) {
+        let pair = (source.to_owned(), destination.to_owned());
+        self.delays_under
+            .insert(0, (pair, prefix.to_owned(), delay));
     }
 
     pub(crate) fn pending(&self) -> impl Iterator<Item = (&Lane, &Pending)> {

@@ -163,6 +163,32 @@ async fn rules_have_prefixes_switches_and_delays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn some_keys_may_take_longer_than_others() {
+    let sim = start(config(1));
+    sim.with(|w| {
+        w.set_replication_delay(HOME, AWAY, 1_000..=1_000);
+        w.set_replication_delay_under(HOME, AWAY, "in/", 100_000..=100_000);
+        w.set_replication_delay_under(HOME, AWAY, "in/quick/", 2_000..=2_000);
+    });
+    let home = s3(&sim, "app", "us-east-1");
+    for key in ["out", "in/slow", "in/quick/k"] {
+        put(&home, HOME, key, "v").await;
+    }
+    sim.sleep(secs(10)).await;
+    assert_eq!(state(&sim, AWAY, "out"), Some(ReplicationState::Replica));
+    assert_eq!(
+        state(&sim, AWAY, "in/quick/k"),
+        Some(ReplicationState::Replica)
+    );
+    assert_eq!(state(&sim, AWAY, "in/slow"), None);
+    sim.sleep(secs(100)).await;
+    assert_eq!(
+        state(&sim, AWAY, "in/slow"),
+        Some(ReplicationState::Replica)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn versions_keep_their_order_whatever_the_order_of_arrival() {
     let sim = start(config(1));
     let home = s3(&sim, "app", "us-east-1");

@@ -226,3 +226,74 @@ async fn without_metrics_pending_is_unknown_not_zero() {
         Ok(None)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn drains_are_told_rule_by_rule_over_all_pages() {
+    let rule = |id: &str| {
+        cbor!({"Namespace" => "AWS/S3", "MetricName" => "OperationsPendingReplication", "Dimensions" => [
+            {"Name" => "SourceBucket", "Value" => "app-euw1"},
+            {"Name" => "DestinationBucket", "Value" => "app-use1"},
+            {"Name" => "RuleId", "Value" => id},
+        ]})
+        .unwrap()
+    };
+    let list = cbor!({"Metrics" => [rule("r1"), rule("r2"), rule("silent")]}).unwrap();
+    let series = |id: &str, points: &[(&str, f64)]| {
+        let times: Vec<Value> = points.iter().map(|(at, _)| time(at)).collect();
+        let values: Vec<f64> = points.iter().map(|(_, value)| *value).collect();
+        cbor!({"Id" => id, "Timestamps" => times, "Values" => values}).unwrap()
+    };
+    let at = |minute: &str| format!("2026-11-20T16:{minute}:00Z");
+    let (m56, m57, m58) = (at("56"), at("57"), at("58"));
+    let first = cbor!({"NextToken" => "more", "MetricDataResults" => [
+        series("o0", &[(&m58, 0.0), (&m57, 3.0)]),
+        series("o1", &[(&m57, 1.0)]),
+        series("o2", &[]),
+    ]})
+    .unwrap();
+    let second = cbor!({"MetricDataResults" => [series("o0", &[(&m56, 900.0)])]}).unwrap();
+    let world = World::new(move |request: &Request| {
+        if request.path().ends_with("ListMetrics") {
+            return reply(&list);
+        }
+        let token = request.body.contains("NextToken");
+        reply(if token { &second } else { &first })
+    });
+    let (source, target) = (
+        "app-euw1@eu-west-1".parse().unwrap(),
+        "app-use1@us-east-1".parse().unwrap(),
+    );
+    let window = jiff::SignedDuration::from_secs(180);
+    let drains = PendingMetrics::new(world.edge())
+        .drains(&source, &target, window, (world.at(0), world.at(5_000)))
+        .await
+        .unwrap();
+    let [one, two] = drains.as_slice() else {
+        panic!("{drains:?}")
+    };
+    assert_eq!((one.most, one.last), (900, m58.parse().unwrap()));
+    assert_eq!(one.covered, jiff::SignedDuration::from_secs(180));
+    assert_eq!((two.most, two.most_at), (1, m57.parse().unwrap()));
+    assert!(
+        world
+            .requests()
+            .iter()
+            .all(|request| request.region() == "us-east-1"),
+        "the destination's Region"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cloudwatch_that_hangs_tells_nothing_of_drains() {
+    let world = World::new(|_| Reply::Hang);
+    let (source, target) = (
+        "app-euw1@eu-west-1".parse().unwrap(),
+        "app-use1@us-east-1".parse().unwrap(),
+    );
+    let window = jiff::SignedDuration::from_secs(600);
+    let drains = PendingMetrics::new(world.edge())
+        .drains(&source, &target, window, (world.at(0), world.at(4_000)))
+        .await;
+    assert_eq!(drains.unwrap_err().failure, Failure::Deadline);
+    assert!(world.elapsed() <= 4_000);
+}

@@ -5,6 +5,7 @@
 //! and the drill.
 
 mod guards;
+mod home;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +15,13 @@ use sha2::{Digest, Sha256};
 
 use crate::evidence::{Evidence, Verdict};
 use crate::guard::{Guard, GuardReport};
-use crate::names::Region;
+use crate::names::{AlarmArn, Region};
 use crate::routes::{Dial, Routes};
 use crate::settings::{Mode, Settings, Topology};
 use crate::state::{Actor, Kind, Plan, State, Trigger, incident_id};
+use crate::triggers::AlarmNow;
+
+pub use home::{Drain, Redrive, Redrives, WayHome};
 
 /// What the readiness check last found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -63,6 +67,10 @@ pub struct Observation<'a> {
     pub drift: &'a Drift,
     /// Replication metrics per (source, target); absent where there are none.
     pub pending: &'a BTreeMap<(Region, Region), Pending>,
+    /// What is still on its way home.
+    pub way_home: &'a WayHome,
+    /// The alarms that stand in the way of a scheduled rehearsal, as CloudWatch shows them.
+    pub blocking_alarms: &'a BTreeMap<AlarmArn, AlarmNow>,
 }
 
 /// What an operator asks for.
@@ -90,6 +98,15 @@ pub enum Wish {
     Failover(Order),
     /// The way home, by an operator.
     Failback(Order),
+    /// The way home that was proposed and that an operator approved.
+    Homeward,
+    /// The way out of a rehearsal; the way back is a failover in the other direction.
+    Rehearsal {
+        /// What is asked for.
+        order: Order,
+        /// Whether the schedule asks and not a person.
+        scheduled: bool,
+    },
 }
 
 /// Who asks for a decision, and about what.
@@ -128,6 +145,9 @@ pub enum Decision {
     WouldAct(Assessment),
     /// It would be done if an operator approved it.
     NeedsApproval(Assessment),
+    /// It will be done once what stands in the way has passed, and nobody has to see to it: the way
+    /// home while home stabilizes and drains.
+    Waits(Assessment),
     /// It is to be done.
     Act(Assessment),
 }
@@ -141,6 +161,7 @@ impl Decision {
             Self::Blocked(assessment)
             | Self::WouldAct(assessment)
             | Self::NeedsApproval(assessment)
+            | Self::Waits(assessment)
             | Self::Act(assessment) => Some(assessment),
         }
     }
@@ -153,6 +174,7 @@ impl Decision {
             Self::Blocked(assessment)
             | Self::WouldAct(assessment)
             | Self::NeedsApproval(assessment)
+            | Self::Waits(assessment)
             | Self::Act(assessment) => &assessment.explanation,
         }
     }
@@ -170,23 +192,37 @@ enum Basis {
     OperatorFailover,
     /// An operator, both sides healthy.
     Switchover,
+    /// Over and back again, both sides healthy.
+    Rehearsal {
+        /// The schedule asks and not a person.
+        scheduled: bool,
+    },
     /// The way home, by an operator.
     Failback,
+    /// The way home, by itself.
+    Homeward {
+        /// An operator approved it.
+        approved: bool,
+    },
 }
 
 impl Basis {
     fn kind(self) -> Kind {
         match self {
             Self::Automatic { .. } | Self::OperatorFailover => Kind::Failover,
-            Self::Switchover => Kind::Switchover,
-            Self::Failback => Kind::Failback,
+            Self::Switchover | Self::Rehearsal { .. } => Kind::Switchover,
+            Self::Failback | Self::Homeward { .. } => Kind::Failback,
         }
     }
 
     fn actor(self) -> Actor {
         match self {
             Self::Automatic { .. } => Actor::Automatic,
-            Self::OperatorFailover | Self::Switchover | Self::Failback => Actor::Operator,
+            Self::Homeward { approved } => home::actor(approved),
+            // Who set the schedule wants it.
+            Self::Rehearsal { .. } | Self::OperatorFailover | Self::Switchover | Self::Failback => {
+                Actor::Operator
+            }
         }
     }
 }
@@ -263,8 +299,10 @@ pub fn decide(
 ) -> Decision {
     let nothing = BTreeSet::new();
     let (overrides, reason) = match &request.wish {
-        Wish::Triggers { .. } => (&nothing, ""),
-        Wish::Failover(order) | Wish::Failback(order) => (&order.overrides, order.reason.as_str()),
+        Wish::Triggers { .. } | Wish::Homeward => (&nothing, ""),
+        Wish::Failover(order) | Wish::Failback(order) | Wish::Rehearsal { order, .. } => {
+            (&order.overrides, order.reason.as_str())
+        }
     };
     let context = Context {
         observation,
@@ -276,9 +314,25 @@ pub fn decide(
         reason,
     };
     match &request.wish {
-        Wish::Triggers { approved } => context.decide_triggers(*approved),
+        Wish::Triggers { approved } => match context.decide_triggers(*approved) {
+            // Nothing is wrong where requests are served: then home is where they belong.
+            nothing @ Decision::NoChange { .. } if !approved => {
+                context.decide_homeward(false, nothing)
+            }
+            decision => decision,
+        },
         Wish::Failover(order) => context.decide_order(order),
         Wish::Failback(_) => context.decide_failback(),
+        Wish::Homeward => context.decide_homeward(
+            true,
+            Decision::NoChange {
+                explanation: format!(
+                    "There is no way home to go. The routes stay as they are: {}.",
+                    observation.routes
+                ),
+            },
+        ),
+        Wish::Rehearsal { order, scheduled } => context.decide_rehearsal(order, *scheduled),
     }
 }
 
@@ -479,12 +533,7 @@ impl Context<'_> {
         let routes = self.observation.routes;
         let active = routes.active();
         let home = self
-            .state
-            .incident
-            .as_ref()
-            .and_then(|incident| incident.routes_before.as_ref())
-            .map(Routes::active)
-            .filter(|before| !before.is_empty())
+            .dials_before()
             .unwrap_or_else(|| match self.settings.topology {
                 Topology::ActivePassive => {
                     BTreeSet::from([self.settings.members.home().region.clone()])
@@ -504,6 +553,37 @@ impl Context<'_> {
             Basis::Failback,
             self.assess(Basis::Failback, &Move { from, to: home }),
         )
+    }
+
+    /// The way out of a rehearsal: to the members that were named, else to the most preferred
+    /// passive one; where nobody is passive the most preferred active member is left.
+    fn decide_rehearsal(&self, order: &Order, scheduled: bool) -> Decision {
+        if let Some(rehearsal) = &self.state.rehearsal
+            && rehearsal.out.settled_at.is_some()
+        {
+            return Decision::NoChange {
+                explanation: format!(
+                    "A rehearsal of {} is under way since {}: it goes on by itself.",
+                    text::list(&rehearsal.away.active()),
+                    text::clock(rehearsal.out.decided_at)
+                ),
+            };
+        }
+        let basis = Basis::Rehearsal { scheduled };
+        let active = self.observation.routes.active();
+        if !order.to.is_empty() {
+            let from: BTreeSet<Region> = active.difference(&order.to).cloned().collect();
+            let to = order.to.clone();
+            return self.rule(basis, self.assess(basis, &Move { from, to }));
+        }
+        let preferred = self.settings.members.regions();
+        let first = preferred.filter(|region| active.contains(*region)).take(1);
+        if self.candidates(&active).is_empty() && active.len() > 1 {
+            let from: BTreeSet<Region> = first.cloned().collect();
+            let to = active.difference(&from).cloned().collect();
+            return self.rule(basis, self.assess(basis, &Move { from, to }));
+        }
+        self.choose(basis, &active, &BTreeSet::new())
     }
 
     /// Judges a change by every guard.
@@ -592,6 +672,10 @@ impl Context<'_> {
                     .collect();
                 sources.dedup();
                 sources.join("; ")
+            }
+            Basis::Homeward { .. } => {
+                let home = wanted.activated(self.observation.routes);
+                format!("{} is well again", text::list(&home))
             }
             _ => "no reason given".to_owned(),
         }

@@ -4,9 +4,11 @@
 
 mod change;
 mod problem;
+mod rehearsal;
 mod standstill;
 
 pub(crate) use problem::SUBMIT;
+pub use rehearsal::rehearsal_answer;
 
 use std::collections::BTreeSet;
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{DAY, SettingsError, Thresholds};
 use crate::names::{BucketName, Members, MrapArn, NameError, Region, TopicArn};
+use crate::windows::{WindowError, Windows};
 
 /// Looks variables up and remembers their names for errors.
 pub(super) struct Reader<F>(pub(super) F);
@@ -151,6 +152,14 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             Some(text) => serde_json::from_value(serde_json::Value::String(text.clone()))
                 .map_err(|_| invalid(name, format!("{text:?} is none of {words}"))),
         }
+    }
+
+    /// Windows of time; absent is any time.
+    pub(super) fn windows(&self, name: &'static str) -> Result<Windows, SettingsError> {
+        self.optional(name)
+            .unwrap_or_default()
+            .parse()
+            .map_err(|error: WindowError| invalid(name, error.to_string()))
     }
 
     pub(super) fn whole(

@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use sentinel_core::alarm::{AlarmKind, AlarmState, AlarmTransition, Suppression, Via};
 use sentinel_core::decide::{
-    Assessment, Decision, Drift, Observation, Order, Pending, Request, Wish, decide,
+    Assessment, Decision, Drain, Drift, Observation, Order, Pending, Redrives, Request, WayHome,
+    Wish, decide,
 };
 use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, MemberEvidence, Observer, Verdict};
 use sentinel_core::guard::{Guard, GuardReport};
@@ -24,6 +25,7 @@ use sentinel_core::settings::Settings;
 use sentinel_core::state::{
     Actor, Change, Incident, Kind, Plan, Settled, Source, State, Trigger, incident_id,
 };
+use sentinel_core::triggers::AlarmNow;
 
 /// Home.
 pub(crate) const A: &str = "us-east-1";
@@ -124,6 +126,8 @@ pub(crate) struct World {
     pub(crate) evidence: Option<Evidence>,
     pub(crate) drift: Drift,
     pub(crate) pending: BTreeMap<(Region, Region), Pending>,
+    pub(crate) way_home: WayHome,
+    pub(crate) blocking_alarms: BTreeMap<AlarmArn, AlarmNow>,
     pub(crate) now: Timestamp,
 }
 
@@ -173,14 +177,17 @@ impl World {
             };
             ((source.clone(), target.clone()), metrics)
         };
-        let pending = regions
-            .iter()
-            .flat_map(|source| {
-                regions
-                    .iter()
-                    .filter(move |target| *target != source)
-                    .map(move |target| nothing_pending(source, target))
+        let pairs = || {
+            regions.iter().flat_map(|source| {
+                let others = regions.iter().filter(move |target| *target != source);
+                others.map(move |target| (source, target))
             })
+        };
+        let pending = pairs()
+            .map(|(source, target)| nothing_pending(source, target))
+            .collect();
+        let drains = pairs()
+            .map(|(source, target)| ((source.clone(), target.clone()), vec![drained(0)]))
             .collect();
         Self {
             settings,
@@ -192,6 +199,11 @@ impl World {
                 findings: BTreeMap::new(),
             },
             pending,
+            way_home: WayHome {
+                drains,
+                redrives: Redrives::Known(Vec::new()),
+            },
+            blocking_alarms: BTreeMap::new(),
             now: now(),
         }
     }
@@ -283,6 +295,8 @@ impl World {
             evidence: self.evidence.as_ref(),
             drift: &self.drift,
             pending: &self.pending,
+            way_home: &self.way_home,
+            blocking_alarms: &self.blocking_alarms,
         }
     }
 
@@ -303,6 +317,17 @@ impl World {
     /// What the tick decides.
     pub(crate) fn tick(&self) -> Decision {
         self.ask(Wish::Triggers { approved: false })
+    }
+}
+
+/// Ten minutes of metrics up to a minute ago, with at most so many operations pending.
+pub(crate) fn drained(most: u64) -> Drain {
+    Drain {
+        last: ago(60),
+        covered: secs(600),
+        gap: secs(60),
+        most,
+        most_at: ago(120),
     }
 }
 
@@ -428,7 +453,7 @@ pub(crate) fn acts(decision: &Decision) -> Routes {
 #[track_caller]
 pub(crate) fn blocks(decision: &Decision) -> BTreeSet<Guard> {
     match decision {
-        Decision::Blocked(assessment) => assessment.blocking.clone(),
+        Decision::Blocked(assessment) | Decision::Waits(assessment) => assessment.blocking.clone(),
         other => panic!("does not block: {other:?}"),
     }
 }

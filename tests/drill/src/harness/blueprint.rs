@@ -167,6 +167,9 @@ pub(super) fn world(stage: &Stage, seed: u64) -> WorldConfig {
     for (label, region) in &stage.clients {
         config = config.client(label, region);
     }
+    for name in &stage.alarms {
+        config = config.alarm(prober::other_alarm(name));
+    }
     config.jobs = stage.jobs.clone();
     for (bucket, key) in &stage.encrypted {
         config = config.encrypted(bucket, key);

@@ -73,6 +73,17 @@ impl Director {
                 world.mute_alarm(CONTROL_REGION, &alarm_name(region), from, *until);
             }),
             Action::ForceAlarm { region, state } => self.force(region, *state),
+            Action::Ring { alarm, state } => self.sim.with(|world| {
+                world.set_alarm_state(CONTROL_REGION, alarm, *state, "set by hand");
+            }),
+            Action::Slow {
+                source,
+                destination,
+                prefix,
+                delay,
+            } => self.sim.with(|world| {
+                world.set_replication_delay_under(source, destination, prefix, delay.clone());
+            }),
             Action::Refuse {
                 source,
                 destination,

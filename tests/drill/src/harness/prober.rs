@@ -52,6 +52,12 @@ pub(super) fn alarm(region: &str) -> AlarmConfig {
         .action(topic)
 }
 
+/// An alarm about something else, which has no data of its own: it is what it is set to.
+pub(super) fn other_alarm(name: &str) -> AlarmConfig {
+    let metric = MetricName::new("Business", name);
+    AlarmConfig::metric(CONTROL_REGION, name, metric, 0.5)
+}
+
 /// Probes one member until the end.
 pub(super) async fn run(sim: Simulator, member: Member, found: Found, until: SimTime) {
     let client = sdk::s3(&sim, sim.http_client(LABEL), &member.region, PATIENCE);

@@ -8,6 +8,7 @@ mod announced;
 mod automatic;
 mod backlog;
 mod data;
+mod homeward;
 mod jobs;
 mod logs;
 mod prompt;
@@ -21,6 +22,7 @@ pub use announced::announced;
 pub use automatic::{person_respected, restrained};
 pub use backlog::failed_replication_is_not_forgotten;
 pub use data::converged;
+pub use homeward::safe_way_home;
 pub use jobs::sparing;
 pub use logs::well_formed;
 pub use prompt::prompt;
@@ -42,7 +44,7 @@ pub struct Invariant {
 }
 
 /// Everything that is checked after a run, in order.
-pub const ALL: [Invariant; 10] = [
+pub const ALL: [Invariant; 11] = [
     Invariant {
         name: "1 at least one member is active",
         check: one_active,
@@ -74,6 +76,10 @@ pub const ALL: [Invariant; 10] = [
     Invariant {
         name: "9 nobody's change is undone",
         check: person_respected,
+    },
+    Invariant {
+        name: "the machine goes home only when that is safe",
+        check: safe_way_home,
     },
     Invariant {
         name: "jobs are few, cheap, and about nothing but failed versions",

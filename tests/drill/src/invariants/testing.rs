@@ -217,6 +217,16 @@ impl Story {
         self.write(at + 1, state);
     }
 
+    /// The same as a failback.
+    pub(crate) fn goes_home(&mut self, at: u64, from: &str, to: &str) {
+        self.moves(at, from, to);
+        for (_, state) in self.history.states.iter_mut().rev().take(2) {
+            if let Some(claim) = &mut state.claim {
+                claim.plan.kind = Kind::Failback;
+            }
+        }
+    }
+
     /// A change is recorded in the state document.
     pub(crate) fn records(&mut self, at: u64, from: &str, to: &str) {
         let mut state = self.state(at);

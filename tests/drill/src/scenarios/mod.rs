@@ -7,6 +7,7 @@ mod machinery;
 mod outages;
 mod people;
 mod readiness;
+mod returns;
 mod watching;
 
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::scenario::Scenario;
 pub const DEFAULT: &str = "regional-outage";
 
 /// All of them, the default first.
-pub static ALL: [Scenario; 31] = [
+pub static ALL: [Scenario; 35] = [
     outages::REGIONAL_OUTAGE,
     outages::CONTROL_PLANE_OUTAGE,
     outages::FLAPPING_REGION,
@@ -34,6 +35,10 @@ pub static ALL: [Scenario; 31] = [
     people::OPERATOR_HOLD,
     people::PLANNED_SWITCHOVER,
     people::OUTSIDE_CHANGE,
+    returns::OUTAGE_AND_RETURN,
+    returns::RELAPSE,
+    returns::BACKLOG_BEHIND_CANARIES,
+    returns::SCHEDULED_REHEARSAL,
     machinery::LATE_SUBMIT,
     machinery::HOME_POLICY_EDITED,
     machinery::STATE_STORE_DOWN,

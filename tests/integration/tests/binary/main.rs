@@ -10,6 +10,7 @@
 mod alarms;
 mod commands;
 mod crashes;
+mod homeward;
 mod panics;
 mod people;
 mod races;

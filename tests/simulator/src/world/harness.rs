@@ -321,6 +321,18 @@ impl World {
         self.replication.set_delay(source, destination, delay);
     }
 
+    /// The same for keys with this prefix alone, which goes before the delay of the pair.
+    pub fn set_replication_delay_under(
+        &mut self,
+        source: &str,
+        destination: &str,
+        prefix: &str,
+        delay: RangeInclusive<u64>,
+    ) {
+        self.replication
+            .set_delay_under(source, destination, prefix, delay);
+    }
+
     /// Makes replication into a destination fail with this reason (or work again with `None`), as
     /// after an edit of its policy.
     pub fn deny_replication(&mut self, source: &str, destination: &str, reason: Option<&str>) {

@@ -59,8 +59,8 @@ impl Context<'_> {
             format!("{}; {}", all.join("; "), self.vantage())
         };
         match basis {
-            Basis::Failback => self.home_is_stable(wanted),
-            Basis::Switchover => {
+            Basis::Failback | Basis::Homeward { .. } => self.home_is_stable(basis, wanted),
+            Basis::Switchover | Basis::Rehearsal { .. } => {
                 let detail = sights(&wanted.from);
                 if wanted
                     .from
@@ -90,12 +90,21 @@ impl Context<'_> {
         }
     }
 
-    /// Home must have been good for the whole stabilization window.
-    fn home_is_stable(&self, wanted: &Move) -> Says {
+    /// Home must have been good for the whole stabilization window, and for the machine no alarm
+    /// about it may be open either.
+    fn home_is_stable(&self, basis: Basis, wanted: &Move) -> Says {
         let window = self.settings.thresholds.stabilization;
         let home = wanted.activated(self.observation.routes);
         for region in &home {
             let sight = self.sight(region);
+            let mut triggers = self.triggers(region);
+            if let (Basis::Homeward { .. }, Some(trigger)) = (basis, triggers.next()) {
+                return block(format!(
+                    "{} still speaks against {region}, last confirmed at {}; {sight}",
+                    trigger.source,
+                    text::clock(trigger.last_confirmed)
+                ));
+            }
             match self.verdict(region) {
                 Verdict::Good => {}
                 Verdict::Bad => return block(sight),

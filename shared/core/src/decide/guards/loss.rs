@@ -3,8 +3,17 @@
 use jiff::SignedDuration;
 
 use super::{Says, block, pass, seconds, unknown};
-use crate::decide::{Context, Drift, Move, Unfit, text};
+use crate::decide::{Context, Drift, Move, Redrives, Unfit, text};
+use crate::guard::GuardVerdict;
 use crate::names::Region;
+
+/// How old the newest replication metric may be. S3 publishes them by the minute, some minutes
+/// late, and promises nothing.
+const METRICS_FRESH: SignedDuration = SignedDuration::from_mins(10);
+/// The longest silence between two data points of the drain window that proves nothing yet.
+const METRICS_GAP: SignedDuration = SignedDuration::from_mins(5);
+/// Canaries never explain more than this, whatever the lag: two minutes of rounds at the usual pace.
+const CANARIES_AT_MOST: u64 = 12;
 
 impl Context<'_> {
     pub(super) fn target_not_drifted(&self, wanted: &Move) -> Says {
@@ -95,38 +104,130 @@ impl Context<'_> {
         }
     }
 
-    /// Nothing may be on its way home any more. Metrics that are absent prove nothing.
+    /// Nothing may be on its way home any more, over the whole of the drain window and by every
+    /// sign there is: replication metrics, canaries, re-drives. What is absent proves nothing.
     pub(super) fn drained(&self, wanted: &Move) -> Says {
         let home = wanted.activated(self.observation.routes);
-        let mut details = Vec::new();
-        let mut missing = Vec::new();
+        let way_home = self.observation.way_home;
+        if let (Redrives::Unknown { why }, true) = (&way_home.redrives, way_home.drains.is_empty())
+        {
+            return unknown(format!("nothing is known of the way home: {why}"));
+        }
+        let mut found = Vec::new();
         for acting in self.observation.routes.active() {
             for target in &home {
-                match self
-                    .observation
-                    .pending
-                    .get(&(acting.clone(), target.clone()))
-                {
-                    None => missing.push(format!("{acting} to {target}")),
-                    Some(pending) if pending.operations > 0 => {
-                        return block(format!(
-                            "{} operations still pending {acting} to {target}",
-                            pending.operations
-                        ));
-                    }
-                    Some(pending) => {
-                        details.push(format!(
-                            "nothing pending {acting} to {target} at {}",
-                            text::clock(pending.at)
-                        ));
-                    }
-                }
+                found.push(self.is_empty(&acting, target));
+                found.push(self.canaries_arrive(&acting, target));
             }
         }
-        if missing.is_empty() {
-            pass(details.join("; "))
-        } else {
-            unknown(format!("no replication metrics for {}", missing.join(", ")))
+        found.push(match &way_home.redrives {
+            Redrives::Unknown { why } => unknown(format!("re-drives are not known: {why}")),
+            Redrives::Known(_) => match self.on_the_way(wanted, false).as_slice() {
+                [] => pass("no re-drive towards home is under way"),
+                moving => block(moving.join("; ")),
+            },
+        });
+        let held = self.on_the_way(wanted, true);
+        if !held.is_empty() {
+            found.push(pass(format!("waiting for a person: {}", held.join("; "))));
+        }
+        let worst = [GuardVerdict::Block, GuardVerdict::Unknown]
+            .into_iter()
+            .find(|verdict| found.iter().any(|(one, _)| one == verdict))
+            .unwrap_or(GuardVerdict::Pass);
+        // What blocks is said first and what is fine only if all is.
+        found.retain(|(verdict, _)| *verdict != GuardVerdict::Pass || worst == *verdict);
+        found.sort_by_key(|(verdict, _)| *verdict != GuardVerdict::Block);
+        let details: Vec<String> = found.into_iter().map(|(_, detail)| detail).collect();
+        (worst, details.join("; "))
+    }
+
+    /// What S3's metrics say of one pair over the drain window.
+    fn is_empty(&self, acting: &Region, target: &Region) -> Says {
+        let window = self.settings.thresholds.drain;
+        let pair = (acting.clone(), target.clone());
+        let drains = self.observation.way_home.drains.get(&pair);
+        let Some(drains) = drains.filter(|drains| !drains.is_empty()) else {
+            return unknown(format!("no replication metrics for {acting} to {target}"));
+        };
+        for drain in drains {
+            let age = self.now.duration_since(drain.last);
+            if age > METRICS_FRESH {
+                return unknown(format!(
+                    "the newest replication metric for {acting} to {target} is {} old, limit {}",
+                    seconds(age),
+                    seconds(METRICS_FRESH)
+                ));
+            }
+        }
+        let canaries = self.canaries_in_flight(acting, target);
+        let traffic = self.settings.thresholds.drain_operations;
+        let most: u64 = drains
+            .iter()
+            .map(|drain| drain.most)
+            .fold(0, u64::saturating_add);
+        let worst = drains.iter().max_by_key(|drain| drain.most);
+        let at = worst.map_or(self.now, |drain| drain.most_at);
+        if most > canaries.saturating_add(traffic) {
+            return block(format!(
+                "{most} operations pending {acting} to {target} at {}; canaries explain {canaries}, DRAIN_OPERATIONS allows {traffic}, for {}",
+                text::clock(at),
+                seconds(window)
+            ));
+        }
+        for drain in drains {
+            if drain.covered < window || drain.gap > METRICS_GAP {
+                return unknown(format!(
+                    "the replication metrics for {acting} to {target} cover {} of {}, with gaps of up to {}",
+                    seconds(drain.covered.min(window)),
+                    seconds(window),
+                    seconds(drain.gap)
+                ));
+            }
+        }
+        if most == 0 {
+            return pass(format!(
+                "nothing pending {acting} to {target} over {}",
+                seconds(window)
+            ));
+        }
+        pass(format!(
+            "at most {most} operations pending {acting} to {target} over {}, canaries explain {canaries}, DRAIN_OPERATIONS allows {traffic}",
+            seconds(window)
+        ))
+    }
+
+    /// Our own canaries are replicated too, so some of what is pending may be they: one of each
+    /// round that has not arrived yet, and the round's own.
+    fn canaries_in_flight(&self, acting: &Region, target: &Region) -> u64 {
+        let exposure = self
+            .observation
+            .evidence
+            .and_then(|evidence| evidence.exposure(acting, target))
+            .unwrap_or_default();
+        let rounds = exposure.as_secs() / self.settings.thresholds.probe_interval.as_secs().max(1);
+        u64::try_from(rounds)
+            .unwrap_or(0)
+            .saturating_add(1)
+            .min(CANARIES_AT_MOST)
+    }
+
+    /// What the canaries say of one pair. A large backlog can lie behind quick canaries, so they
+    /// alone prove nothing; slow ones disprove.
+    fn canaries_arrive(&self, acting: &Region, target: &Region) -> Says {
+        let limit = self.settings.thresholds.max_lag;
+        let evidence = self.observation.evidence;
+        match evidence.and_then(|evidence| evidence.exposure(acting, target)) {
+            None => unknown(format!("no canary of {acting} was ever seen in {target}")),
+            Some(lag) if lag > limit => block(format!(
+                "canaries of {acting} arrive in {target} {} late, limit {}",
+                seconds(lag),
+                seconds(limit)
+            )),
+            Some(lag) => pass(format!(
+                "canaries of {acting} arrive in {target} within {}",
+                seconds(lag)
+            )),
         }
     }
 }

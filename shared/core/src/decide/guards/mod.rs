@@ -31,13 +31,19 @@ fn unknown(detail: impl Into<String>) -> Says {
 fn applies(guard: Guard, basis: Basis) -> bool {
     let automatic = matches!(basis, Basis::Automatic { .. });
     match guard {
-        Guard::TriggerIsFresh
-        | Guard::TriggerNotSuppressed
-        | Guard::ModeAllows
-        | Guard::Cooldown
-        | Guard::DailyBudget => automatic,
+        Guard::TriggerIsFresh | Guard::TriggerNotSuppressed => automatic,
+        Guard::ModeAllows => {
+            automatic
+                || matches!(
+                    basis,
+                    Basis::Homeward { .. } | Basis::Rehearsal { scheduled: true }
+                )
+        }
+        Guard::Cooldown | Guard::DailyBudget => {
+            automatic || basis == (Basis::Homeward { approved: false })
+        }
         Guard::EvidenceAgrees => basis != Basis::OperatorFailover,
-        Guard::Drained => basis == Basis::Failback,
+        Guard::Drained => matches!(basis, Basis::Failback | Basis::Homeward { .. }),
         Guard::NotOnHold
         | Guard::TargetIsHealthy
         | Guard::TargetNotDrifted
@@ -85,7 +91,7 @@ impl Context<'_> {
         let (verdict, detail) = match guard {
             Guard::TriggerIsFresh => self.trigger_is_fresh(wanted),
             Guard::TriggerNotSuppressed => self.trigger_not_suppressed(wanted),
-            Guard::ModeAllows => self.mode_allows(basis),
+            Guard::ModeAllows => self.mode_allows(basis, wanted),
             Guard::EvidenceAgrees => self.evidence_agrees(basis, wanted),
             Guard::NotOnHold => self.not_on_hold(),
             Guard::TargetIsHealthy => self.target_is_healthy(wanted),
@@ -97,7 +103,7 @@ impl Context<'_> {
             Guard::RegionIsMember => self.region_is_member(wanted),
             Guard::RegionIsActive => self.region_is_active(wanted),
             Guard::TargetExists => self.target_exists(wanted),
-            Guard::NobodyElseIsActing => self.nobody_else_is_acting(after),
+            Guard::NobodyElseIsActing => self.nobody_else_is_acting(basis, after),
             Guard::AtLeastOneActive => routes::at_least_one_active(after),
         };
         let stands = match verdict {

@@ -1,7 +1,7 @@
 //! Whether the change makes sense for the routes as they are, and nobody else is at them.
 
 use super::{Says, block, pass, seconds};
-use crate::decide::{Context, Move, text};
+use crate::decide::{Basis, Context, Move, text};
 use crate::routes::{Dial, Routes};
 use crate::state::Plan;
 
@@ -99,9 +99,27 @@ impl Context<'_> {
         })
     }
 
+    /// A rehearsal needs peace: nothing open that it could get in the way of.
+    fn is_no_time_to_rehearse(&self) -> Option<String> {
+        // The incident of a rehearsal that has moved nothing yet is its own.
+        let own = self.state.rehearsal.as_ref().map(|own| &own.incident);
+        let incident = self.state.incident.as_ref()?;
+        (own != Some(&incident.id) || !self.state.triggers.is_empty()).then(|| {
+            format!(
+                "incident {} is open: acknowledge it first, or wait for its end",
+                incident.id
+            )
+        })
+    }
+
     /// One change at a time, and none against one that may still land.
-    pub(super) fn nobody_else_is_acting(&self, after: &Routes) -> Says {
+    pub(super) fn nobody_else_is_acting(&self, basis: Basis, after: &Routes) -> Says {
         if let Some(why) = self.others_are_acting() {
+            return block(why);
+        }
+        if matches!(basis, Basis::Rehearsal { .. })
+            && let Some(why) = self.is_no_time_to_rehearse()
+        {
             return block(why);
         }
         let settle = self.settings.thresholds.settle;

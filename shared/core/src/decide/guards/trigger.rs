@@ -2,9 +2,10 @@
 
 use jiff::SignedDuration;
 
-use super::{Says, block, pass, seconds};
+use super::{Says, block, pass, seconds, unknown};
 use crate::decide::{Basis, Context, Move, text};
 use crate::names::Region;
+use crate::rehearsal::blocks_rehearsals;
 use crate::settings::Mode;
 use crate::state::{Source, Trigger};
 
@@ -95,14 +96,69 @@ impl Context<'_> {
         }
     }
 
-    pub(super) fn mode_allows(&self, basis: Basis) -> Says {
-        if basis == (Basis::Automatic { approved: true }) {
-            return pass("approved by an operator");
+    pub(super) fn mode_allows(&self, basis: Basis, wanted: &Move) -> Says {
+        match basis {
+            Basis::Automatic { approved: true } | Basis::Homeward { approved: true } => {
+                return pass("approved by an operator");
+            }
+            Basis::Homeward { approved: false } => return self.may_go_home(wanted),
+            Basis::Rehearsal { .. } => return self.may_rehearse(),
+            _ => {}
         }
         match self.settings.mode {
             Mode::Automatic => pass("MODE is automatic"),
             Mode::Approve => block("MODE is approve: an operator has to approve this decision"),
             Mode::Observe => block("MODE is observe: decisions are reported only"),
+        }
+    }
+
+    fn may_go_home(&self, wanted: &Move) -> Says {
+        let reasons = self.permission(wanted).reasons();
+        if reasons.is_empty() {
+            let windows = &self.settings.failback_windows;
+            pass(format!(
+                "FAILBACK is automatic, FAILBACK_WINDOWS ({windows}) are open"
+            ))
+        } else {
+            block(reasons.join("; "))
+        }
+    }
+
+    /// The schedule's rehearsals have windows and alarms that stand in their way.
+    fn may_rehearse(&self) -> Says {
+        let windows = &self.settings.rehearsal_windows;
+        if !windows.is_open(self.now) {
+            let opens = windows.next_opening(self.now).map_or_else(
+                || "not within two weeks".to_owned(),
+                |at| format!("at {}", text::clock(at)),
+            );
+            return block(format!(
+                "REHEARSAL_WINDOWS ({windows}) are shut and open next {opens}"
+            ));
+        }
+        let mut unasked = Vec::new();
+        for (arn, now) in self.observation.blocking_alarms {
+            match blocks_rehearsals(now) {
+                Some(true) => {
+                    return block(format!(
+                        "alarm {} of REHEARSAL_BLOCKING_ALARMS is in ALARM or does not exist",
+                        arn.name()
+                    ));
+                }
+                Some(false) => {}
+                None => unasked.push(arn.name()),
+            }
+        }
+        if unasked.is_empty() {
+            pass(format!(
+                "REHEARSAL_WINDOWS ({windows}) are open, {} blocking alarms are quiet",
+                self.observation.blocking_alarms.len()
+            ))
+        } else {
+            unknown(format!(
+                "CloudWatch does not tell of REHEARSAL_BLOCKING_ALARMS {}",
+                unasked.join(", ")
+            ))
         }
     }
 

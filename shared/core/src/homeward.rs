@@ -1,0 +1,131 @@
+//! What people are told of the way home while nobody commands it.
+//!
+//! That home stabilizes and drains is no news: it is shown by `status` and logged. People are
+//! reminded while an operator has to say something, and told once when it takes very long.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::decide::{Assessment, Decision};
+use crate::guard::{Guard, GuardReport};
+use crate::settings::Thresholds;
+use crate::state::{Kind, Proposal, State};
+
+/// What was last decided about the way home.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Homeward {
+    /// The decision's id: the same as long as the situation is.
+    pub decision: String,
+    /// `waits`, `would-act` or `needs-approval`.
+    pub ruling: String,
+    /// Since when it has been considered.
+    pub since: Timestamp,
+    /// When it was last considered.
+    pub at: Timestamp,
+    /// The guards that stand in the way.
+    pub blocking: BTreeSet<Guard>,
+    /// All guards.
+    pub guards: Vec<GuardReport>,
+    /// Since when home is well and something else stands in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck_since: Option<Timestamp>,
+    /// Whether people were told of that.
+    #[serde(default)]
+    pub stuck_told: bool,
+    /// When people were last told that an operator has to say something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_told: Option<Timestamp>,
+    /// How often.
+    #[serde(default)]
+    pub count: u32,
+}
+
+/// What people are to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tell {
+    /// The way home is free but for an operator's word: the how many-th time.
+    Due(u32),
+    /// Something has stood in the way for long.
+    Stuck,
+}
+
+/// The part of a decision that is about the way home by itself.
+fn about_home(decision: &Decision) -> Option<(&'static str, &Assessment)> {
+    let ruled = match decision {
+        Decision::Waits(assessment) => ("waits", assessment),
+        Decision::WouldAct(assessment) => ("would-act", assessment),
+        Decision::NeedsApproval(assessment) => ("needs-approval", assessment),
+        Decision::NoChange { .. } | Decision::Blocked(_) | Decision::Act(_) => return None,
+    };
+    (ruled.1.plan.kind == Kind::Failback).then_some(ruled)
+}
+
+impl State {
+    /// Takes note of what the machine decided by itself, with the proposal that comes of it.
+    /// Returns what people are to be told.
+    pub fn note_homeward(
+        &mut self,
+        decision: &Decision,
+        thresholds: &Thresholds,
+        now: Timestamp,
+    ) -> Option<Tell> {
+        let Some((ruling, assessment)) = about_home(decision) else {
+            self.homeward = None;
+            return None;
+        };
+        let plan = &assessment.plan;
+        let known = self
+            .homeward
+            .take()
+            .filter(|known| known.decision == plan.decision);
+        let mut homeward = Homeward {
+            decision: plan.decision.clone(),
+            ruling: ruling.to_owned(),
+            at: now,
+            blocking: assessment.blocking.clone(),
+            guards: plan.guards.clone(),
+            since: known.as_ref().map_or(now, |known| known.since),
+            stuck_since: known.as_ref().and_then(|known| known.stuck_since),
+            stuck_told: known.as_ref().is_some_and(|known| known.stuck_told),
+            due_told: known.as_ref().and_then(|known| known.due_told),
+            count: known.map_or(0, |known| known.count),
+        };
+        self.proposal = (ruling == "needs-approval").then(|| Proposal {
+            plan: plan.clone(),
+            at: now,
+        });
+        let patience = thresholds.failback_reminder;
+        let tell = if ruling == "waits" {
+            if assessment.blocking.contains(&Guard::TargetIsHealthy) {
+                // An outage that lasts is known; what counts is what lasts after it.
+                homeward.stuck_since = None;
+                homeward.stuck_told = false;
+            } else {
+                homeward.stuck_since.get_or_insert(now);
+            }
+            let long = homeward
+                .stuck_since
+                .is_some_and(|since| now.duration_since(since) >= patience);
+            (long && !homeward.stuck_told).then(|| {
+                homeward.stuck_told = true;
+                Tell::Stuck
+            })
+        } else {
+            homeward.stuck_since = None;
+            homeward.stuck_told = false;
+            let due = homeward
+                .due_told
+                .is_none_or(|told| now.duration_since(told) >= patience);
+            due.then(|| {
+                homeward.due_told = Some(now);
+                homeward.count = homeward.count.saturating_add(1);
+                Tell::Due(homeward.count)
+            })
+        };
+        self.homeward = Some(homeward);
+        tell
+    }
+}
