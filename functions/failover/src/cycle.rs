@@ -175,7 +175,10 @@ impl Turn<'_> {
         next.confirm_triggers(&seen.alarms_still_true(&next), Some(&seen.evidence), now);
         let routes = match &seen.routes {
             Ok(routes) => routes.clone(),
-            Err(error) => return self.without_routes(record, next, error, task.dry_run).await,
+            Err(error) => {
+                let blind = self.without_routes(record, next, error, task.dry_run);
+                return Box::pin(blind).await;
+            }
         };
         self.take_account(&mut next, seen, &routes, now);
         let (decision, errand) = self.decide(&mut next, seen, &routes, task);
@@ -225,7 +228,10 @@ impl Turn<'_> {
             Next::Idle | Next::Wait => {}
             Next::End { complete, how } => self.end_rehearsal(next, complete, &how),
             Next::Return { cut_short } => {
-                let order = next.rehearsal.as_ref().map(|one| one.way_back());
+                let order = next
+                    .rehearsal
+                    .as_ref()
+                    .map(sentinel_core::rehearsal::Rehearsal::way_back);
                 let back = order.map(|order| decided(next, &Wish::Failover(order)));
                 match back {
                     Some(back @ Decision::Act(_)) => return (back, Errand::Back { cut_short }),

@@ -85,12 +85,12 @@ impl Deps {
             .clone()
             .map(|region| Heartbeat::new(edge.clone(), mrap.clone(), region));
         Self {
+            edge,
+            settings,
             store,
             prober,
             control,
             heartbeat,
-            settings,
-            edge,
         }
     }
 }

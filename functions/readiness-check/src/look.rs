@@ -115,24 +115,24 @@ impl Turn<'_> {
             .min(later(self.deadline, -LAST_SECOND))
             .max(self.now());
         let publisher = &self.deps.publisher;
-        let published = publisher.publish_all(&report.outbox, until).await;
+        let told = publisher.publish_all(&report.outbox, until).await;
         for Refusal {
             event_id,
             topic,
             error,
-        } in &published.refused
+        } in &told.refused
         {
             self.warn(&format!("topic {topic} did not take {event_id}"), error);
         }
         report
             .outbox
-            .retain(|one| !published.taken.contains(&one.event_id));
+            .retain(|one| !told.taken.contains(&one.event_id));
         let kept = report.outbox.len();
         // If another look wrote meanwhile it tells the same again, under the same event ids.
-        if !published.taken.is_empty() && self.save(&mut report, expected).await?.is_none() {
+        if !told.taken.is_empty() && self.save(&mut report, expected).await?.is_none() {
             self.info("another look wrote the report before it was marked as published");
         }
-        let failed = published.failed_topics();
+        let failed = told.failed_topics();
         if kept > 0 {
             let detail: Vec<String> = failed
                 .iter()

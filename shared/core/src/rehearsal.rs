@@ -341,21 +341,21 @@ impl State {
                 end(false, "the way out was not taken: nothing was changed")
             };
         };
-        if let Some(back) = &rehearsal.back {
-            if let Some(settled) = back.settled_at {
-                return if routes != Some(&rehearsal.before) {
-                    end(false, "somebody else changed the routes after the way back")
-                } else if back.proven_at.is_some() {
-                    match &rehearsal.cut_short {
-                        None => end(true, "over and back again"),
-                        Some(why) => end(false, &format!("back before its time: {why}")),
-                    }
-                } else if now.duration_since(settled) >= PATIENCE {
-                    end(false, "back, but the data plane does not prove it")
-                } else {
-                    Next::Wait
-                };
-            }
+        if let Some(back) = &rehearsal.back
+            && let Some(settled) = back.settled_at
+        {
+            return if routes != Some(&rehearsal.before) {
+                end(false, "somebody else changed the routes after the way back")
+            } else if back.proven_at.is_some() {
+                match &rehearsal.cut_short {
+                    None => end(true, "over and back again"),
+                    Some(why) => end(false, &format!("back before its time: {why}")),
+                }
+            } else if now.duration_since(settled) >= PATIENCE {
+                end(false, "back, but the data plane does not prove it")
+            } else {
+                Next::Wait
+            };
         }
         if routes != Some(&rehearsal.away) {
             return end(

@@ -80,7 +80,8 @@ fn an_approval_needs_neither_window_nor_budget() {
 
 #[test]
 fn there_is_no_way_home_to_go() {
-    let quiet: [(&str, fn(&mut World)); 6] = [
+    type Disturb = fn(&mut World);
+    let quiet: [(&str, Disturb); 6] = [
         ("no incident", |w| w.state.incident = None),
         ("nothing was changed", |w| {
             w.state.incident.as_mut().unwrap().routes_before = None;

@@ -7,6 +7,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::too_many_lines,
+    clippy::assigning_clones,
     reason = "a broken assumption must fail the test"
 )]
 
@@ -229,8 +230,14 @@ fn healthy() -> Inventory {
                     since: ago(30),
                     last_write: Some(now() - SignedDuration::from_secs(5)),
                     seen: seen.clone(),
+                    bad_rounds: 0,
+                    latency_millis: Some(40),
                 })
                 .collect(),
+            run: None,
+            pairs: Vec::new(),
+            serving: None,
+            self_test_at: None,
         }),
         records: Looked::Found(Records {
             last_change: Some(ago(48)),

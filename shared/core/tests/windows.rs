@@ -1,6 +1,7 @@
 //! Windows of time: what is read, when they are open, and when they open next.
 
 #![allow(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::panic,
     reason = "a broken assumption must fail the test"

@@ -231,6 +231,15 @@ pub struct Trouble {
     pub region: String,
 }
 
+/// What becomes of the health check's wake-ups on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wakes {
+    /// They reach `failover`.
+    Arrive,
+    /// None does.
+    Lost,
+}
+
 /// Everything a run starts from.
 #[derive(Debug, Clone)]
 pub struct Stage {
@@ -252,11 +261,9 @@ pub struct Stage {
     pub jobs: JobRules,
     /// Whether the health check runs, and feeds the alarms with its metrics as the template has it.
     /// Otherwise an outside prober feeds them, and `failover` probes by itself.
-    pub health_check: bool,
+    pub health_check: Option<Wakes>,
     /// Settings of `health-check` beyond the usual ones.
     pub health: BTreeMap<String, String>,
-    /// Whether the health check's wake-ups get lost on their way.
-    pub wakes_lost: bool,
     /// Settings of `failover` beyond the usual ones.
     pub settings: BTreeMap<String, String>,
     /// Settings of `redrive` beyond the usual ones.
@@ -292,9 +299,8 @@ impl Default for Stage {
             delays: Vec::new(),
             timing: Timing::default(),
             jobs: JobRules::default(),
-            health_check: false,
+            health_check: None,
             health: BTreeMap::new(),
-            wakes_lost: false,
             settings: BTreeMap::new(),
             redrive: BTreeMap::new(),
             encrypted: BTreeMap::new(),
@@ -325,7 +331,7 @@ impl Stage {
     /// With the health check.
     #[must_use]
     pub fn watched(mut self) -> Self {
-        self.health_check = true;
+        self.health_check = Some(Wakes::Arrive);
         self
     }
 

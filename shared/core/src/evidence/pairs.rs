@@ -254,7 +254,7 @@ impl Look<'_> {
                 "{region} is {verdict}, so what arrived there cannot be seen"
             ));
         }
-        let waiting = age.filter(|age| age.is_positive()).map(seconds);
+        let waiting = age.filter(jiff::SignedDuration::is_positive).map(seconds);
         match (newest, waiting) {
             (None, Some(older_than_seconds)) => Lag::Waiting { older_than_seconds },
             (None, None) => unknown(format!(

@@ -203,7 +203,7 @@ fn changed(report: &Report, changes: &Changes) -> Announcement {
     let targets: Vec<&str> = grave
         .iter()
         .flat_map(|finding| &finding.targets)
-        .map(|region| region.as_str())
+        .map(super::super::names::Region::as_str)
         .collect();
     let region = match targets.as_slice() {
         [first, rest @ ..] if rest.iter().all(|one| one == first) => *first,
@@ -333,7 +333,11 @@ fn section<'a>(text: &mut String, title: &str, findings: impl Iterator<Item = &'
         let _ = writeln!(text, "\n  {}: {}", finding.check, finding.evidence);
         let _ = writeln!(text, "    {}", finding.consequence);
         if !finding.targets.is_empty() {
-            let targets: Vec<&str> = finding.targets.iter().map(|one| one.as_str()).collect();
+            let targets: Vec<&str> = finding
+                .targets
+                .iter()
+                .map(super::super::names::Region::as_str)
+                .collect();
             let leaving = finding.leaving.as_ref();
             let leaving =
                 leaving.map_or_else(String::new, |from| format!(" for those who leave {from}"));

@@ -142,7 +142,7 @@ fn redrive(stage: &Stage) -> Variables {
 pub(super) fn world(stage: &Stage, seed: u64) -> WorldConfig {
     let mut config = WorldConfig::new(seed).mrap(ALIAS);
     for member in &stage.members {
-        let alarm = if stage.health_check {
+        let alarm = if stage.health_check.is_some() {
             monitoring::member_alarm(&member.region)
         } else {
             prober::alarm(&member.region)
@@ -152,7 +152,7 @@ pub(super) fn world(stage: &Stage, seed: u64) -> WorldConfig {
             .bucket(work_bucket(&member.region), &member.region)
             .alarm(alarm);
     }
-    if stage.health_check {
+    if stage.health_check.is_some() {
         config = config
             .topic(CONTROL_REGION, ALARM_TOPIC)
             .alarm(monitoring::self_test_alarm())

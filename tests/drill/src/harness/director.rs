@@ -48,6 +48,7 @@ impl Director {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each action")]
     fn act(&self, action: &Action, stage: &Stage) {
         match action {
             Action::Outage(outage) => self.sim.with(|world| world.region_down(outage.clone())),

@@ -16,7 +16,7 @@ use crate::history::Function;
 #[derive(Debug, Clone)]
 pub(super) enum Deployed {
     /// `failover`.
-    Failover(Settings),
+    Failover(Box<Settings>),
     /// `health-check`.
     HealthCheck(HealthSettings),
     /// `replication-events`.
@@ -82,9 +82,10 @@ impl Deployed {
     /// What a cold start does.
     pub(super) fn boot(&self, edge: Arc<Edge>) -> Process {
         match self {
-            Self::Failover(settings) => {
-                Process::Failover(Arc::new(failover::Deps::new(edge, settings.clone())))
-            }
+            Self::Failover(settings) => Process::Failover(Arc::new(failover::Deps::new(
+                edge,
+                Settings::clone(settings),
+            ))),
             Self::HealthCheck(settings) => {
                 let deps = health_check::Deps::new(edge, settings.clone());
                 Process::HealthCheck(Arc::new(deps))

@@ -31,7 +31,7 @@ pub use spectator::{Kind, Moment, Seen};
 pub(crate) use workload::CALM;
 
 use crate::history::{Cause, Function, History};
-use crate::scenario::{Scenario, Stage};
+use crate::scenario::{Scenario, Stage, Wakes};
 use alarms::Postman;
 use director::Director;
 use functions::Deployed;
@@ -138,13 +138,9 @@ async fn play(stage: Stage, seed: u64, mut dice: Rng, options: Options) -> Histo
         };
         tokio::task::spawn_local(postman.deliver(dice.fork()));
     }
-    let watched = stage.health_check && !options.copies_only;
-    if watched {
-        machine.watch(
-            &sim,
-            stage.wakes_lost,
-            Rng::with_seed(seed ^ 0x6865_616c_7468),
-        );
+    let wakes = stage.health_check.filter(|_| !options.copies_only);
+    if let Some(wakes) = wakes {
+        machine.watch(&sim, wakes, Rng::with_seed(seed ^ 0x6865_616c_7468));
     }
     let imports = Imports::default();
     let director = Director {
@@ -209,7 +205,7 @@ impl Machine {
         let power = Power::default();
         // Dice of their own again: nobody else's may fall differently because of them.
         let mut own = Rng::with_seed(more.clone().u64(..) ^ 0x6c6f_6773);
-        let monitoring = stage.health_check.then(|| Monitoring::new(sim, own.fork()));
+        let monitoring = stage.health_check.map(|_| Monitoring::new(sim, own.fork()));
         let lambda = |deployed: Deployed, dice: Rng| {
             let deaths = match deployed.function() {
                 Function::Failover | Function::HealthCheck | Function::Readiness => 0.0,
@@ -219,7 +215,10 @@ impl Machine {
             let around = (spectator.clone(), monitoring.clone(), power.clone());
             Lambda::new(sim, deployed, around, dice, (crash, deaths))
         };
-        let failover = lambda(Deployed::Failover(settings.failover.clone()), dice.fork());
+        let failover = lambda(
+            Deployed::Failover(Box::new(settings.failover.clone())),
+            dice.fork(),
+        );
         let health = lambda(Deployed::HealthCheck(settings.health.clone()), own.fork());
         let collector = Deployed::ReplicationEvents(settings.collector.clone());
         let collector = lambda(collector, more.fork());
@@ -244,13 +243,13 @@ impl Machine {
 
 impl Machine {
     /// Lets the health check run by its schedule, and its wake-ups arrive.
-    fn watch(&self, sim: &Simulator, wakes_lost: bool, mut dice: Rng) {
+    fn watch(&self, sim: &Simulator, wakes: Wakes, mut dice: Rng) {
         let offset = Duration::from_millis(dice.u64(0..60_000));
         let subscription = Subscription {
             sim: sim.clone(),
             lambda: self.failover.clone(),
             spectator: self.spectator.clone(),
-            lost: wakes_lost,
+            lost: wakes == Wakes::Lost,
         };
         tokio::task::spawn_local(subscription.deliver(dice.fork()));
         let schedule = jittered(sim.clone(), self.health.clone(), offset, dice);

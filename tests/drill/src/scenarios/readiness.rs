@@ -158,7 +158,7 @@ pub(super) const SILENT_KMS: Scenario = Scenario {
                 sweep(),
             )
             .outage(outage, story);
-        stage.length = Duration::from_mins(180);
+        stage.length = Duration::from_hours(3);
         stage
     },
     expect: |history| {

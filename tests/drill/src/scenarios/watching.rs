@@ -10,10 +10,10 @@ use super::{DUBLIN, HOME, around, minutes, outage};
 use crate::CONTROL_REGION;
 use crate::harness::TICK;
 use crate::history::{Cause, Function, History, Mover};
-use crate::scenario::{Action, Delay, Scenario, Stage};
+use crate::scenario::{Action, Delay, Scenario, Stage, Wakes};
 
 /// The health check by itself: outage to dial.
-const WOKEN: Duration = Duration::from_secs(60);
+const WOKEN: Duration = Duration::from_mins(1);
 
 /// Everything that a wake-up saves is lost: the failover function's next tick finds the evidence.
 const TICKED: Duration = Duration::from_secs(60 + TICK.as_secs());
@@ -27,14 +27,19 @@ pub(super) const EVENT_LOST: Scenario = Scenario {
         let span = minutes(dice.u64(40..60));
         let (down, story) = outage(dice, HOME, start, span);
         let lost = |state| Delay { state, by: None };
+        let wakes = if dice.bool() {
+            Wakes::Lost
+        } else {
+            Wakes::Arrive
+        };
         let stage = Stage {
             delays: vec![
                 lost(AlarmState::Alarm),
                 lost(AlarmState::Ok),
                 lost(AlarmState::InsufficientData),
             ],
-            wakes_lost: dice.bool(),
-            ..Stage::default().watched()
+            health_check: Some(wakes),
+            ..Stage::default()
         };
         stage
             .trouble(HOME, start)
@@ -43,10 +48,9 @@ pub(super) const EVENT_LOST: Scenario = Scenario {
     },
     expect: |history| {
         let start = history.stage.at("start");
-        let limit = if history.stage.wakes_lost {
-            TICKED
-        } else {
-            WOKEN
+        let limit = match history.stage.health_check {
+            Some(Wakes::Lost) => TICKED,
+            _ => WOKEN,
         };
         let mut failover = history.invoked(Function::Failover);
         let by_alarm = failover.any(|one| matches!(one.cause, Cause::Alarm { .. }));
@@ -100,9 +104,8 @@ pub(super) const OBSERVER_ISOLATED: Scenario = Scenario {
         let (start, end) = (history.stage.at("start"), history.stage.at("end"));
         let mut failover = history.invoked(Function::Failover);
         let alarmed = failover.any(|one| {
-            let what = match &one.cause {
-                Cause::Alarm { what, .. } => what,
-                _ => return false,
+            let Cause::Alarm { what, .. } = &one.cause else {
+                return false;
             };
             (start..end).contains(&one.started) && what.ends_with("ALARM")
         });

@@ -194,10 +194,10 @@ async fn a_rehearsal_goes_over_and_back() {
     let page = told_once(&stage, "rehearsed");
     assert_eq!(page.attributes["severity"], "info");
     assert!(page.text.contains("proven"), "{}", page.text);
-    let state = stage.state().unwrap();
+    let kept = stage.state().unwrap();
     assert!(
-        state["incident"].is_null() && state["rehearsal"].is_null(),
-        "{state:#}"
+        kept["incident"].is_null() && kept["rehearsal"].is_null(),
+        "{kept:#}"
     );
     let status = function
         .answer(command(&json!({"command": "status"}), "status-1"))

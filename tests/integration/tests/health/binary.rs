@@ -76,10 +76,10 @@ async fn an_outage_without_any_alarm_moves_the_dial() {
     assert_answer(&woken, "failed-over");
     assert_eq!(stage.active(), [AWAY]);
     stage.assert_recorded_once();
-    let state = stage.state().unwrap();
-    let verdict = &state["evidence"]["members"][0];
+    let kept = stage.state().unwrap();
+    let verdict = &kept["evidence"]["members"][0];
     assert!(verdict["badRounds"].as_u64().unwrap() >= 3, "{verdict:#}");
-    assert!(state["evidence"]["pairs"].is_null(), "compact");
+    assert!(kept["evidence"]["pairs"].is_null(), "compact");
 
     // Delivered again: nothing more happens.
     let again = failover.answer(command(&deliveries[0], "wake-1")).await;
@@ -105,8 +105,8 @@ async fn a_wake_up_that_the_evidence_does_not_confirm_changes_nothing() {
     let answer = failover.answer(command(&forged, "wake-1")).await;
     assert_answer(&answer, "no-change");
     assert_eq!(stage.active(), [HOME]);
-    let state = stage.state().unwrap();
-    assert!(integration::is_empty(&state["triggers"]), "{state:#}");
+    let kept = stage.state().unwrap();
+    assert!(integration::is_empty(&kept["triggers"]), "{kept:#}");
     assert_log(&failover.kill().await);
 }
 

@@ -100,7 +100,7 @@ async fn a_run_that_starts_late_ends_at_once() {
     world.run(&second, "run-2").await.unwrap();
     // Of two runs that began at the same moment one is the newer; a retry of an old one is older.
     let mut newer = serde_json::to_value(world.evidence()).unwrap();
-    newer["run"]["startedAt"] = json!(world.second(120).to_string());
+    newer["run"]["startedAt"] = json!(World::second(120).to_string());
     world.sim.with(|w| {
         w.put_object_as_person("sentinel-state", "evidence.json", newer.to_string());
     });

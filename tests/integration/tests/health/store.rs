@@ -57,10 +57,10 @@ async fn a_write_whose_answer_is_lost_is_no_loss() {
     let answer = world.run(&process, "run-1").await.unwrap();
     let rounds = world.history("evidence.json").len();
     assert!(rounds >= 7, "{answer}, {rounds} written");
-    let last = world.evidence();
-    assert_eq!(member(&last, HOME).verdict, Verdict::Good);
+    let newest = world.evidence();
+    assert_eq!(member(&newest, HOME).verdict, Verdict::Good);
     assert_eq!(
-        member(&last, AWAY).since,
+        member(&newest, AWAY).since,
         world.history("evidence.json")[0].observed_at
     );
 }

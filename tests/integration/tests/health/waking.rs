@@ -19,8 +19,8 @@ async fn after_three_bad_rounds_and_again_each_minute() {
     assert_eq!(message["source"], "mrap-sentinel.health-check");
     let wake: Wake = serde_json::from_value(message["detail"].clone()).unwrap();
     assert_eq!((wake.region.as_str(), wake.rounds), (HOME, 3));
-    assert!(wake.since >= world.second(20) && wake.since < world.second(21));
-    assert!(wake.observed_at >= world.second(40) && wake.observed_at < world.second(41));
+    assert!(wake.since >= World::second(20) && wake.since < World::second(21));
+    assert!(wake.observed_at >= World::second(40) && wake.observed_at < World::second(41));
 
     // The next run finds it still bad, and says so at once; then only a minute later.
     let answer = world.run(&process, "run-2").await.unwrap();

@@ -188,7 +188,7 @@ impl World {
     }
 
     /// A second of the world as a calendar time.
-    pub(crate) fn second(&self, second: u64) -> jiff::Timestamp {
+    pub(crate) fn second(second: u64) -> jiff::Timestamp {
         let seconds = i64::try_from(second).unwrap();
         EPOCH.parse::<jiff::Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
     }

@@ -79,7 +79,7 @@ fn rule(w: &mut Writer, rule: &ReplicationRule) {
         w.text("Bucket", format!("arn:aws:s3:::{}", rule.destination));
         if let Some(key) = &rule.replica_kms_key {
             w.element("EncryptionConfiguration", |w| {
-                w.text("ReplicaKmsKeyID", key)
+                w.text("ReplicaKmsKeyID", key);
             });
         }
         let minutes = |w: &mut Writer| w.text("Minutes", "15");

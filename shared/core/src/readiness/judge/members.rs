@@ -211,6 +211,10 @@ impl Bench<'_> {
     }
 
     /// What keeps these targets' events from the queue, if anything does; nothing if it cannot be told.
+    #[expect(
+        clippy::option_option,
+        reason = "not told, told that there is none, and told are three things"
+    )]
     fn lacking_events(&self, targets: &[EventTarget], queue: &str) -> Option<Option<String>> {
         if targets.is_empty() {
             return Some(Some("no notification of s3:Replication events".to_owned()));

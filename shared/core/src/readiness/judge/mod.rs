@@ -65,6 +65,10 @@ fn is_there(look: &BucketLook) -> bool {
 
 /// What was told; `None` within if there is none, and outside if that is not known, which is put
 /// on record.
+#[expect(
+    clippy::option_option,
+    reason = "not told, told that there is none, and told are three things"
+)]
 fn read_of<'a, T>(
     bench: &mut Bench<'_>,
     check: Check,

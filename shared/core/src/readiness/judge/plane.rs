@@ -73,7 +73,10 @@ impl Bench<'_> {
         let members = &self.settings.members;
         let meant: BTreeSet<&str> = match self.settings.topology {
             Topology::ActivePassive => [members.home().region.as_str()].into(),
-            Topology::ActiveActive => members.regions().map(|region| region.as_str()).collect(),
+            Topology::ActiveActive => members
+                .regions()
+                .map(crate::names::Region::as_str)
+                .collect(),
         };
         let found = (active != meant).then(|| {
             broken(
