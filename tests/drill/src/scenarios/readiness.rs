@@ -115,7 +115,7 @@ pub(super) const ONE_WAY_REPLICATION: Scenario = Scenario {
                 ),
                 "the block names the rule",
             )
-            .redrive_got(&["needs-confirmation", "swept"])
+            .redrive_got(&["needs-confirmation", "sweeping"])
             .that(fixed, "the look after the repair says so")
             .done()
     },
@@ -172,7 +172,7 @@ pub(super) const SILENT_KMS: Scenario = Scenario {
             .that(answered.count() == 3, "three looks in three hours")
             .that(found, "the next look finds it")
             .told("replication-failing", 0..=0)
-            .redrive_got(&["needs-confirmation", "swept"])
+            .redrive_got(&["needs-confirmation", "sweeping"])
             .that(fixed, "the look after the repair says so")
             .moves(&[(Mover::Machine, DUBLIN)])
             .move_between(0, at("down"), at("down") + minutes(4))

@@ -21,14 +21,21 @@ const DRAIN: Duration = Duration::from_mins(10);
 /// Rounds are a minute apart, metrics late, and then somebody has to act.
 const SOON: Duration = Duration::from_secs(4 * TICK.as_secs() + 30);
 
+/// `DRAIN_OPERATIONS`: what the clients always have in flight.
+const IN_FLIGHT: usize = 30;
+
 /// A deployment that goes home by itself, whose readiness check finds nothing.
 fn goes_home() -> Stage {
     let mut stage = Stage {
         is_checked: true,
         ..Stage::default().watched()
     };
-    for (name, value) in [("FAILBACK", "automatic"), ("DRAIN_OPERATIONS", "30")] {
-        stage.settings.insert(name.to_owned(), value.to_owned());
+    let settings = [
+        ("FAILBACK", "automatic".to_owned()),
+        ("DRAIN_OPERATIONS", IN_FLIGHT.to_string()),
+    ];
+    for (name, value) in settings {
+        stage.settings.insert(name.to_owned(), value);
     }
     stage
 }
@@ -147,7 +154,11 @@ pub(super) const BACKLOG_BEHIND_CANARIES: Scenario = Scenario {
                 .get(&(write.key.clone(), write.version.clone()));
             places?.get(home).map(|held| held.since)
         });
-        let last = arrived.max().unwrap_or(SimTime::ZERO);
+        // So many may be pending all the same.
+        let mut arrived: Vec<SimTime> = arrived.collect();
+        arrived.sort_unstable();
+        let mut latest = arrived.iter().rev();
+        let last = latest.nth(IN_FLIGHT).copied().unwrap_or(SimTime::ZERO);
         // Something else than home's own health kept it back, and it was this.
         let only_drained = history.states.iter().any(|(_, state)| {
             state
