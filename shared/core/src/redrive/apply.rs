@@ -239,6 +239,7 @@ impl Desk<'_> {
                 last_arrived: false,
                 hold: None,
                 asked: None,
+                cause: None,
                 restore: None,
                 restored_at: None,
                 abandon: None,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::ledger::{GroupId, OpenName};
 use crate::names::BucketName;
+use crate::readiness::Report;
 
 /// An open file as the listing shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,13 +28,15 @@ impl Listed {
     }
 }
 
-/// The open files, and how large the settled ones are.
+/// The open files, how large the settled ones are, and the readiness check's report.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     /// The open files by group.
     pub open: BTreeMap<GroupId, Vec<Listed>>,
     /// Bytes of each settled file of each source.
     pub settled: BTreeMap<BucketName, Vec<u64>>,
+    /// What the readiness check found last, if that can be told.
+    pub readiness: Option<Report>,
 }
 
 /// What a group's open files come to.

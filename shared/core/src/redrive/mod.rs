@@ -4,6 +4,7 @@
 //! `merge` are the formats and the data path.
 
 pub mod apply;
+mod cause;
 pub mod command;
 pub mod inventory;
 pub mod job;

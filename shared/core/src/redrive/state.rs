@@ -195,6 +195,9 @@ pub struct GroupRecord {
     /// An operator says that the cause is gone: valid until it is held again or closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Asked>,
+    /// The finding of the readiness check that explains why it is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
     /// Rows that were handed over are to be brought back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<Asked>,

@@ -10,6 +10,7 @@
 
 mod answers;
 mod breaker;
+mod causes;
 mod common;
 mod document;
 mod duplicates;

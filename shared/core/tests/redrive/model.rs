@@ -139,6 +139,7 @@ impl Model {
 
     pub(crate) fn inventory(&self) -> Inventory {
         Inventory {
+            readiness: None,
             open: self
                 .files
                 .iter()

@@ -29,6 +29,9 @@ pub(in crate::redrive) fn may_be_settled(record: &GroupRecord, extent: &Extent) 
 impl Desk<'_> {
     /// Takes note of what the ledger holds: groups open, close, are held anew, overflow.
     pub fn look(&self, state: &mut RedriveState, inventory: &Inventory) {
+        if let Some(report) = &inventory.readiness {
+            self.heed(state, report);
+        }
         let ids: Vec<GroupId> = state.groups.keys().copied().collect();
         for id in ids {
             let Some(mut record) = state.groups.get(&id).cloned() else {
