@@ -7,7 +7,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-DRILL_SEEDS ?= 1 2 3
+DRILL_SEEDS ?= 1
 CARGO_DENY_VERSION := 0.20.2
 
 STEP := tests/step
