@@ -603,7 +603,7 @@ def test_heartbeat_and_witness_are_allowed_where_there_are_any(cloud, stack, the
     condition = {"StringEquals": {"cloudwatch:namespace": "MrapSentinel"}}
     assert [one["Condition"] for one in beats] == ([condition] if there else [])
     witness = f"arn:aws:s3:::{stack['StateBucket']}/evidence-witness.json"
-    for role in ("FailoverRole", "HealthCheckRole"):
+    for role in ("FailoverRole", "HealthCheckRole", "ReadinessCheckRole"):
         assert (witness in allowed(cloud, stack[role], "s3:GetObject")) == there, role
 
 
@@ -632,12 +632,21 @@ def test_readiness_looks_at_every_alarm_and_dead_letter_queue_of_the_stack(cloud
     assert set(found["DEAD_LETTER_QUEUES"].split(",")) == {url.rpartition("/")[2] for url in urls}
 
 
+def test_readiness_looks_at_the_way_of_alarms_into_the_failover_function(cloud, small):
+    found = variables(cloud, small, "ReadinessCheckFunction")
+    assert found["ALARM_TOPIC_ARN"] == small["AlarmTopic"]
+    subscribed = cloud("sns").list_subscriptions_by_topic(TopicArn=small["AlarmTopic"])["Subscriptions"]
+    assert [(one["Protocol"], one["Endpoint"]) for one in subscribed] == [("lambda", found["FAILOVER_FUNCTION_ARN"])]
+    topics = f"arn:aws:sns:*:{world.ACCOUNT}:*"
+    assert topics in allowed(cloud, small["ReadinessCheckRole"], "sns:ListSubscriptionsByTopic")
+
+
 SETTINGS = {
     "FailoverFunction": ("SettingsVersion", 29),
     "HealthCheckFunction": ("HealthCheckSettingsVersion", 12),
     "ReplicationEventsFunction": ("ReplicationEventsSettingsVersion", 2),
     "RedriveFunction": ("RedriveSettingsVersion", 18),
-    "ReadinessCheckFunction": ("ReadinessCheckSettingsVersion", 8),
+    "ReadinessCheckFunction": ("ReadinessCheckSettingsVersion", 9),
 }
 
 

@@ -13,9 +13,10 @@ pub enum Error {
     /// The state bucket cannot be reached or refuses. The next look tries again.
     #[error("the state bucket cannot be used, so nothing is reported; the next look tries again")]
     Store(#[from] StoreError),
-    /// Another access point's report stands where this one's belongs.
+    /// Another access point's report, or a later version's, stands where this one's belongs. A
+    /// person has to decide.
     #[error("{0}")]
-    Foreign(ReportError),
+    NotOurs(ReportError),
     /// Others kept writing the report.
     #[error("other invocations kept changing {REPORT_KEY}; theirs are as good")]
     Contended,

@@ -35,7 +35,10 @@ impl Turn<'_> {
             let record = self.load().await?;
             let previous = record.report.as_ref();
             let (mut report, changes) = assess(&inventory, &self.deps.settings, previous, now);
-            if previous.is_some_and(|previous| previous.observed_at > report.observed_at) {
+            // One wrong clock must not stop all looks to come: a report of the future is replaced.
+            if previous.is_some_and(|previous| {
+                previous.observed_at > report.observed_at && !previous.is_of_the_future(now)
+            }) {
                 // Another look ended in between; it recorded and told what it saw.
                 self.info("a newer report is there already");
                 return Ok(ReadinessAnswer::of(command, &report, &Changes::default()));
@@ -56,7 +59,8 @@ impl Turn<'_> {
         Err(Error::Contended)
     }
 
-    /// The report before. One that cannot be understood is replaced: everything is found anew.
+    /// The report before. A torn one is replaced: everything is found anew. A later version's, with
+    /// what it has yet to tell, is not.
     async fn load(&self) -> Result<Record, Error> {
         let store = &self.deps.store;
         match store.load_optional::<Value>(REPORT_KEY).await {
@@ -67,7 +71,9 @@ impl Turn<'_> {
             Ok(Some((document, etag))) => Ok(Record {
                 report: match Report::parse(document, &self.deps.settings.mrap) {
                     Ok(report) => Some(report),
-                    Err(error @ ReportError::Foreign(_)) => return Err(Error::Foreign(error)),
+                    Err(error @ (ReportError::Foreign(_) | ReportError::Schema(_))) => {
+                        return Err(Error::NotOurs(error));
+                    }
                     Err(error) => {
                         self.warn("the report before cannot be used", &error);
                         None

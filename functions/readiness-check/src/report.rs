@@ -25,6 +25,7 @@ impl Turn<'_> {
                 }
                 let outcome = match answer.outcome {
                     ReadinessOutcome::Ready => "ready",
+                    ReadinessOutcome::Unknown => "unknown",
                     ReadinessOutcome::Findings => "findings",
                 };
                 log(&self.deps.edge, Level::Info, outcome, &fields);

@@ -158,6 +158,12 @@ pub struct FindingStatus {
     /// Regions that it makes unfit to serve.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Region>,
+    /// It makes them unfit only for those who leave this Region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Region>,
+    /// It could not be looked at the last time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
 }
 
 impl DriftStatus {
@@ -176,6 +182,16 @@ impl DriftStatus {
                 "unknown: the last report of the readiness check is of {}",
                 report.observed_at
             ),
+            (
+                Drift::Known {
+                    unknown, findings, ..
+                },
+                _,
+            ) if findings.is_empty() && !unknown.is_empty() => {
+                let unknown = report.unknown(now).map(|one| one.id.as_str());
+                let unknown: Vec<&str> = unknown.collect();
+                format!("unknown: could not be looked at: {}", unknown.join(", "))
+            }
             (Drift::Known { .. }, 0) => format!("none: {} checks found nothing", report.checked),
             (Drift::Known { findings, .. }, some) if findings.is_empty() => {
                 format!("{some} findings, none of them stands against a failover")
@@ -189,6 +205,8 @@ impl DriftStatus {
             id: finding.id.clone(),
             evidence: finding.evidence.clone(),
             targets: finding.targets.clone(),
+            leaving: finding.leaving.clone(),
+            unconfirmed: finding.unconfirmed,
         });
         Self {
             detail,

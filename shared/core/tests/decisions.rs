@@ -192,6 +192,7 @@ impl World {
         world.drift = Drift::Known {
             observed_at: world.now,
             findings: BTreeMap::new(),
+            unknown: BTreeMap::new(),
         };
         world
     }

@@ -224,11 +224,13 @@ const TABLE: &[(Guard, &str, Disturb, &str)] = &[
     (Guard::TargetIsHealthy, "throttled", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Throttled, 5)) }, "BBB B "),
     (Guard::TargetIsHealthy, "misconfigured", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Misconfigured, 5)) }, "BBB B "),
     (Guard::TargetIsHealthy, "never probed", |w, b| { b.targets().iter().for_each(|t| w.health(t, Verdict::Unknown, 5)) }, "BBB B "),
-    (Guard::TargetNotDrifted, "a finding", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule towards home", None)])).collect(), } }, "BBBBBB"),
-    (Guard::TargetNotDrifted, "a finding elsewhere", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: BTreeMap::from([(region(if b.is_homeward() { C } else { A }), vec![unfit("no metrics", None)])]), } }, "......"),
-    (Guard::TargetNotDrifted, "a finding for those who leave", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule", Some(b.left()))])).collect(), } }, "BBBBBB"),
-    (Guard::TargetNotDrifted, "a finding for those who leave another", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule", Some(if b.is_homeward() { A } else { C }))])).collect(), } }, "......"),
+    (Guard::TargetNotDrifted, "a finding", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule towards home", None)])).collect(), unknown: BTreeMap::new() } }, "BBBBBB"),
+    (Guard::TargetNotDrifted, "a finding elsewhere", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: BTreeMap::from([(region(if b.is_homeward() { C } else { A }), vec![unfit("no metrics", None)])]), unknown: BTreeMap::new() } }, "......"),
+    (Guard::TargetNotDrifted, "a finding for those who leave", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule", Some(b.left()))])).collect(), unknown: BTreeMap::new() } }, "BBBBBB"),
+    (Guard::TargetNotDrifted, "a finding for those who leave another", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: b.targets().iter().map(|t| (region(t), vec![unfit("no rule", Some(if b.is_homeward() { A } else { C }))])).collect(), unknown: BTreeMap::new() } }, "......"),
     (Guard::TargetNotDrifted, "unknown", |w, _| w.drift = Drift::Unknown, "..BBBB"),
+    (Guard::TargetNotDrifted, "not looked at", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: BTreeMap::new(), unknown: b.targets().iter().map(|t| (region(t), vec![unfit("rule", Some(b.left()))])).collect() } }, "..BBBB"),
+    (Guard::TargetNotDrifted, "not looked at for those who leave another", |w, b| { w.drift = Drift::Known { observed_at: ago(60), findings: BTreeMap::new(), unknown: b.targets().iter().map(|t| (region(t), vec![unfit("rule", Some(if b.is_homeward() { A } else { C }))])).collect() } }, "......"),
     (Guard::LossIsAcceptable, "one second too much", |w, b| exposure(w, b.targets(), Some(901)), "BBB B "),
     (Guard::LossIsAcceptable, "just acceptable", |w, b| exposure(w, b.targets(), Some(900)), "......"),
     (Guard::LossIsAcceptable, "never measured", |w, b| exposure(w, b.targets(), None), "..B B "),
@@ -544,6 +546,48 @@ fn unknown_loss_and_drift_are_announced() {
                 "{}",
                 decision.explanation()
             );
+        }
+    }
+}
+
+/// Where nobody begins to serve, a member that goes on and is fit is enough: the others served before.
+#[test]
+fn one_fit_member_that_goes_on_is_enough() {
+    for (found, unseen, expected) in [
+        (&[][..], &[][..], Some(GuardVerdict::Pass)),
+        (&[C], &[], Some(GuardVerdict::Pass)),
+        (&[], &[C], Some(GuardVerdict::Pass)),
+        (&[], &[B, C], Some(GuardVerdict::Unknown)),
+        (&[C], &[B], Some(GuardVerdict::Unknown)),
+        (&[B, C], &[], None),
+    ] {
+        let mut world = World::quiet(&[100, 100, 100]);
+        world.set(&[("TOPOLOGY", "active-active")]);
+        world.outage(A);
+        let list = |regions: &[&str]| {
+            let said = |one: &&str| (region(one), vec![unfit("versioning is suspended", None)]);
+            regions.iter().map(said).collect()
+        };
+        world.drift = Drift::Known {
+            observed_at: ago(60),
+            findings: list(found),
+            unknown: list(unseen),
+        };
+        let decision = world.tick();
+        let verdict = report(&decision, Guard::TargetNotDrifted).verdict;
+        match expected {
+            Some(expected) => {
+                acts(&decision);
+                assert_eq!(verdict, expected, "{found:?} {unseen:?}");
+            }
+            None => assert_eq!(verdict, GuardVerdict::Block, "{found:?} {unseen:?}"),
+        }
+        // A member that is not good is nobody to go on with.
+        world.health(B, Verdict::Throttled, 60);
+        if found == [C] && unseen.is_empty() {
+            let decision = world.tick();
+            let verdict = report(&decision, Guard::TargetNotDrifted).verdict;
+            assert_eq!(verdict, GuardVerdict::Block);
         }
     }
 }

@@ -26,9 +26,7 @@ use sentinel_core::readiness::inventory::{
 use sentinel_core::readiness::notice::{
     DIGEST, ReadinessAnswer, ReadinessCommand, ReadinessOutcome, tell, text,
 };
-use sentinel_core::readiness::{
-    Changes, Check, REPORT_MAX_AGE, Report, ReportError, TABLE, assess,
-};
+use sentinel_core::readiness::{Changes, Check, REPORT_MAX_AGE, Report, ReportError, TABLE};
 use sentinel_core::routes::{CONTROL_ENDPOINTS, Dial};
 use sentinel_core::settings::{ReadinessSettings, TimeControl};
 use serde_json::{Value, json};
@@ -38,6 +36,8 @@ const B: &str = "app-euw1";
 const C: &str = "app-apne1";
 const QUEUE: &str = "arn:aws:sqs:us-east-2:111122223333:events";
 const TOPIC: &str = "arn:aws:sns:us-east-2:111122223333:mrap-sentinel";
+const ALARMS: &str = "arn:aws:sns:us-east-2:111122223333:mrap-sentinel-alarms";
+const FAILOVER: &str = "arn:aws:lambda:us-east-2:111122223333:function:failover:live";
 const SILENT: &str = "sentinel-failover-silent";
 const SELF_TEST: &str = "mrap-sentinel-mfzwi23gnjvgw-self-test";
 const LETTERS: &str = "sentinel-dead-letters";
@@ -63,6 +63,9 @@ fn settings() -> ReadinessSettings {
             "TOPIC_ARNS" => TOPIC,
             "WORK_BUCKETS" => "work-use1@us-east-1,work-euw1@eu-west-1,work-apne1@ap-northeast-1",
             "REPLICATION_EVENTS_QUEUE_ARN" => QUEUE,
+            "ALARM_TOPIC_ARN" => ALARMS,
+            "FAILOVER_FUNCTION_ARN" => FAILOVER,
+            "WITNESS_REGION" => "us-west-2",
             _ => return None,
         };
         Some(value.to_owned())
@@ -114,6 +117,7 @@ fn bucket(name: &str, place: &str) -> BucketLook {
         encryption: Looked::Found(Encryption {
             algorithm: "AES256".to_owned(),
             key: None,
+            bucket_key: false,
         }),
         object_lock: Looked::Absent,
         ownership: Looked::Found("BucketOwnerEnforced".to_owned()),
@@ -152,6 +156,12 @@ const PLACES: [(&str, &str); 3] = [(A, "us-east-1"), (B, "eu-west-1"), (C, "ap-n
 
 /// Three members; home alone is active; everything as it should be.
 fn healthy() -> Inventory {
+    let mut inventory = without_witness();
+    inventory.witness = inventory.evidence.clone();
+    inventory
+}
+
+fn without_witness() -> Inventory {
     let seen: BTreeMap<Region, Timestamp> = PLACES
         .iter()
         .map(|(_, place)| (region(place), now() - SignedDuration::from_secs(12)))
@@ -173,6 +183,7 @@ fn healthy() -> Inventory {
                     encryption: Looked::Found(Encryption {
                         algorithm: "AES256".to_owned(),
                         key: None,
+                        bucket_key: false,
                     }),
                 }
             })
@@ -216,11 +227,15 @@ fn healthy() -> Inventory {
             })
             .collect(),
         dead_letters: [(LETTERS.to_owned(), Looked::Found(0))].into(),
+        alarm_topic: Some((
+            ALARMS.parse().unwrap(),
+            Looked::Found(vec![confirmed("lambda", FAILOVER)]),
+        )),
         evidence: Looked::Found(Evidence {
             schema: EVIDENCE_SCHEMA,
             observed_at: now() - SignedDuration::from_secs(5),
             observer: Observer::Well,
-            vantage_points: 2,
+            vantage_points: 1,
             members: PLACES
                 .iter()
                 .map(|(_, place)| MemberEvidence {
@@ -237,10 +252,12 @@ fn healthy() -> Inventory {
             run: None,
             pairs: Vec::new(),
             serving: None,
-            self_test_at: None,
+            self_test_at: Some(ago(20)),
         }),
+        witness: Looked::Absent,
         records: Looked::Found(Records {
             last_change: Some(ago(48)),
+            rehearsed: Some(ago(24 * 40)),
             self_test: Some(ago(20)),
             hold: None,
         }),
@@ -266,6 +283,32 @@ fn of<'a>(inventory: &'a mut Inventory, from: &str, to: &str) -> &'a mut Rule {
         .unwrap()
 }
 
+/// Adds a changed copy of the rule from one member to another.
+fn add(inventory: &mut Inventory, from: &str, to: &str, change: impl FnOnce(&mut Rule)) {
+    let mut rule = of(inventory, from, to).clone();
+    let Looked::Found(rules) = &mut member(inventory, from).replication else {
+        panic!("no rules");
+    };
+    rule.id = format!("{}-{}", rule.id, rules.len());
+    change(&mut rule);
+    rules.push(rule);
+}
+
+/// Everything is under KMS, and one member has a Bucket Key.
+fn keyed(inventory: &mut Inventory) {
+    let key = |name: &str| kms(PLACES.iter().find(|(known, _)| *known == name).unwrap().1);
+    every_rule(inventory, |rule| {
+        rule.kms_objects = true;
+        rule.replica_key = key(&rule.destination).key;
+    });
+    for name in [A, B, C] {
+        member(inventory, name).encryption = Looked::Found(Encryption {
+            bucket_key: name == B,
+            ..key(name)
+        });
+    }
+}
+
 fn every_rule(inventory: &mut Inventory, change: impl Fn(&mut Rule)) {
     for look in &mut inventory.members {
         if let Looked::Found(rules) = &mut look.replication {
@@ -274,10 +317,12 @@ fn every_rule(inventory: &mut Inventory, change: impl Fn(&mut Rule)) {
     }
 }
 
-fn evidence(inventory: &mut Inventory) -> &mut Evidence {
-    match &mut inventory.evidence {
-        Looked::Found(evidence) => evidence,
-        _ => panic!("no evidence"),
+/// Changes what the health check and its witness see.
+fn evidence(inventory: &mut Inventory, change: impl Fn(&mut Evidence)) {
+    for look in [&mut inventory.evidence, &mut inventory.witness] {
+        if let Looked::Found(evidence) = look {
+            change(evidence);
+        }
     }
 }
 
@@ -292,6 +337,7 @@ fn kms(region: &str) -> Encryption {
     Encryption {
         algorithm: "aws:kms".to_owned(),
         key: Some(format!("arn:aws:kms:{region}:111122223333:key/k")),
+        bucket_key: false,
     }
 }
 
@@ -305,6 +351,20 @@ fn failed<T>() -> Looked<T> {
     Looked::Failed {
         detail: "no answer in time".to_owned(),
     }
+}
+
+/// A look at that moment, with evidence of then.
+fn assess(
+    inventory: &Inventory,
+    settings: &ReadinessSettings,
+    previous: Option<&Report>,
+    at: Timestamp,
+) -> (Report, Changes) {
+    let mut inventory = inventory.clone();
+    evidence(&mut inventory, |evidence| {
+        evidence.observed_at += at.duration_since(now());
+    });
+    sentinel_core::readiness::assess(&inventory, settings, previous, at)
 }
 
 fn fresh(inventory: &Inventory) -> Report {
@@ -333,10 +393,10 @@ const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| of(i, A, B).kms_objects = true, "kms-replica-key/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
     (|i| { let rule = of(i, A, B); rule.kms_objects = true; rule.replica_key = Some("alias/app".to_owned()); }, "kms-replica-key/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
     (|i| { for name in [A, C] { member(i, name).object_lock = Looked::Found(true); } }, "object-lock/app-apne1 to app-euw1 object-lock/app-use1 to app-euw1", Critical, "eu-west-1 from ap-northeast-1, eu-west-1 from us-east-1"),
-    (|i| { let from = region("us-east-1"); evidence(i).members[1].seen.remove(&from); }, "canary-arrives/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
-    (|i| { let from = region("us-east-1"); evidence(i).members[1].seen.insert(from, ago(1)); }, "canary-arrives/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
+    (|i| evidence(i, |e| { e.members[1].seen.remove(&region("us-east-1")); }), "canary-arrives/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
+    (|i| evidence(i, |e| { e.members[1].seen.insert(region("us-east-1"), ago(1)); }), "canary-arrives/app-use1 to app-euw1", Critical, ""),
+    (|i| { for (from, to) in [(A, B), (B, A)] { add(i, from, to, |rule| rule.scope = Scope::of_prefix("logs/")); of(i, from, to).scope = Scope::of_prefix(".mrap-sentinel/"); } add(i, A, B, |rule| { rule.scope = Scope::default(); rule.enabled = false; }); }, "rule/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
     (|i| { for (_, routes) in &mut i.endpoints { if let Looked::Found(routes) = routes { routes.pop(); } } }, "members-match/mfzwi23gnjvgw.mrap", Critical, ""),
-    (|i| i.endpoints[2].1 = failed(), "control-endpoint/eu-west-1", Warning, ""),
     (|i| i.endpoints[2].1 = Looked::Absent, "control-endpoint/eu-west-1", Warning, ""),
     (|i| i.topics[0].1 = Looked::Found(vec![]), "topic-subscribed/arn:aws:sns:us-east-2:111122223333:mrap-sentinel", Critical, ""),
     (|i| i.topics[0].1 = Looked::Absent, "topic-subscribed/arn:aws:sns:us-east-2:111122223333:mrap-sentinel", Critical, ""),
@@ -345,7 +405,7 @@ const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| of(i, B, A).scope = Scope { tags: [("copy".to_owned(), "yes".to_owned())].into(), ..Scope::default() }, "canary-scope/app-euw1 to app-use1 rule-form/app-euw1 to app-use1 rule-scope/app-use1 and app-euw1", Warning, ""),
     (|i| of(i, B, A).deprecated_form = true, "rule-form/app-euw1 to app-use1", Warning, ""),
     (|i| of(i, B, A).account = Some("444455556666".to_owned()), "rule-form/app-euw1 to app-use1", Warning, ""),
-    (|i| { let mut twin = of(i, B, A).clone(); twin.id = "twin".to_owned(); if let Looked::Found(rules) = &mut member(i, B).replication { rules.push(twin); } }, "rule-form/app-euw1 to app-use1", Warning, ""),
+    (|i| add(i, B, A, |_| {}), "rule-form/app-euw1 to app-use1", Warning, ""),
     (|i| { let rule = of(i, B, A); rule.time_control = true; rule.metrics = false; }, "rule-form/app-euw1 to app-use1 rule-metrics/app-euw1 to app-use1", Warning, ""),
     (|i| of(i, A, B).metrics = false, "rule-metrics/app-use1 to app-euw1", Warning, ""),
     (|i| of(i, A, B).delete_markers = false, "delete-markers/app-use1 and app-euw1", Warning, ""),
@@ -375,15 +435,20 @@ const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| i.jobs = Looked::Found(JobRecords { failures: 2, last_failure: "AssumeRoleNotPermitted".to_owned() }), "batch-jobs/mfzwi23gnjvgw.mrap", Warning, ""),
     (|i| i.region = region("eu-west-1"), "control-region/eu-west-1", Warning, ""),
     (|i| records(i).self_test = Some(ago(27)), "self-test/mrap-sentinel-mfzwi23gnjvgw-self-test", Warning, ""),
-    (|i| records(i).self_test = None, "self-test/mrap-sentinel-mfzwi23gnjvgw-self-test", Warning, ""),
+    (|i| { records(i).self_test = None; evidence(i, |e| e.self_test_at = Some(ago(1))); }, "self-test/mrap-sentinel-mfzwi23gnjvgw-self-test", Warning, ""),
     (|i| records(i).hold = Some((ago(25), "night work".to_owned())), "hold/mfzwi23gnjvgw.mrap", Warning, ""),
-    (|i| member(i, B).lifecycle = denied("s3:GetLifecycleConfiguration"), "permission/s3:GetLifecycleConfiguration", Warning, ""),
     (|i| { for (_, routes) in &mut i.endpoints { if let Looked::Found(routes) = routes { routes[0].dial = Dial::Passive; routes[1].dial = Dial::Active; } } }, "topology/mfzwi23gnjvgw.mrap", Info, ""),
     (|i| member(i, B).request_metrics = Looked::Found(false), "request-metrics/app-euw1", Info, ""),
     (|i| { if let Looked::Found(actions) = &mut member(i, B).lifecycle { actions.remove(0); } }, "canary-hygiene/app-euw1", Info, ""),
-    (|i| records(i).last_change = Some(ago(91 * 24)), "rehearsal/mfzwi23gnjvgw.mrap", Info, ""),
-    (|i| records(i).last_change = None, "rehearsal/mfzwi23gnjvgw.mrap", Info, ""),
-    (|i| evidence(i).vantage_points = 1, "vantage-point/mfzwi23gnjvgw.mrap", Info, ""),
+    (|i| { records(i).last_change = Some(ago(91 * 24)); records(i).rehearsed = Some(ago(92 * 24)); }, "rehearsal/mfzwi23gnjvgw.mrap", Info, ""),
+    (|i| { records(i).last_change = None; records(i).rehearsed = None; }, "rehearsal/mfzwi23gnjvgw.mrap", Info, ""),
+    (|i| i.witness = Looked::Absent, "vantage-point/mfzwi23gnjvgw.mrap", Info, ""),
+    (|i| { if let Looked::Found(witness) = &mut i.witness { witness.observed_at = ago(1); } }, "vantage-point/mfzwi23gnjvgw.mrap", Info, ""),
+    (|i| { keyed(i); evidence(i, |e| { e.members[1].seen.insert(region("us-east-1"), now() - SignedDuration::from_secs(1000)); }); }, "bucket-key/app-use1 to app-euw1", Info, ""),
+    (|i| { keyed(i); i.evidence = Looked::Absent; i.witness = Looked::Absent; }, "bucket-key/app-apne1 to app-euw1 bucket-key/app-euw1 to app-apne1 bucket-key/app-euw1 to app-use1 bucket-key/app-use1 to app-euw1", Info, ""),
+    (|i| { if let Some((_, look)) = &mut i.alarm_topic { *look = Looked::Found(vec![confirmed("email", "sre@example.com")]); } }, "alarm-topic/arn:aws:sns:us-east-2:111122223333:mrap-sentinel-alarms", Warning, ""),
+    (|i| { if let Some((_, look)) = &mut i.alarm_topic { *look = Looked::Found(vec![confirmed("lambda", "arn:aws:lambda:us-east-2:111122223333:function:other:live")]); } }, "alarm-topic/arn:aws:sns:us-east-2:111122223333:mrap-sentinel-alarms", Warning, ""),
+    (|i| { if let Some((_, look)) = &mut i.alarm_topic { *look = Looked::Absent; } }, "alarm-topic/arn:aws:sns:us-east-2:111122223333:mrap-sentinel-alarms", Warning, ""),
 ];
 
 #[test]
@@ -445,8 +510,9 @@ fn every_check_of_the_table_is_broken_by_something() {
         })
         .collect();
     for row in TABLE {
-        // Those two need settings or a report before; tests of their own have them.
-        if !matches!(row.check, Check::TimeControl | Check::Readable) {
+        // Those need settings or a report before; tests of their own have them.
+        let apart = [Check::TimeControl, Check::Readable, Check::Permission];
+        if !apart.contains(&row.check) {
             assert!(broken.contains(row.name), "{}", row.name);
         }
     }
@@ -485,14 +551,159 @@ fn time_control_is_as_declared() {
     }
 }
 
+/// What may look odd and is in order.
 #[test]
-fn all_endpoints_silent_is_critical() {
+fn what_is_no_drift() {
+    let regional = json!({"Statement": {"Effect": "Allow", "Condition": {"StringLike": {
+        "s3:DataAccessPointArn": "arn:aws:s3:eu-west-1:111122223333:accesspoint/team"}}}});
+    let tagged = |markers: bool| {
+        move |rule: &mut Rule| {
+            rule.scope.tags.insert("copy".to_owned(), "yes".to_owned());
+            rule.delete_markers = markers;
+            rule.replica_modifications = true;
+            rule.priority = Some(90);
+        }
+    };
+    type Change<'a> = &'a dyn Fn(&mut Inventory);
+    let changes: &[(&str, Change<'_>, &str)] = &[
+        (
+            "a disabled rule about what another one replicates",
+            &|i| {
+                add(i, A, B, |rule| {
+                    rule.scope = Scope::of_prefix("logs/");
+                    rule.enabled = false;
+                });
+            },
+            "",
+        ),
+        (
+            "delete markers by the bucket and not by tag, both ways",
+            &|i| {
+                add(i, A, B, tagged(false));
+                add(i, B, A, tagged(false));
+            },
+            "",
+        ),
+        (
+            "the same by tag one way only",
+            &|i| {
+                add(i, A, B, tagged(false));
+                add(i, B, A, tagged(true));
+            },
+            "delete-markers/app-use1 and app-euw1 rule-form/app-euw1 to app-use1",
+        ),
+        (
+            "a rule without KMS that another one shadows",
+            &|i| {
+                keyed(i);
+                add(i, A, B, |rule| {
+                    rule.scope = Scope::of_prefix("logs/");
+                    rule.kms_objects = false;
+                    rule.priority = Some(1);
+                });
+                add(i, B, A, |rule| {
+                    rule.scope = Scope::of_prefix("logs/");
+                    rule.priority = Some(1);
+                });
+            },
+            "",
+        ),
+        (
+            "the same with the higher priority",
+            &|i| {
+                keyed(i);
+                add(i, A, B, |rule| {
+                    rule.scope = Scope::of_prefix("logs/");
+                    rule.kms_objects = false;
+                    rule.priority = Some(99);
+                });
+                add(i, B, A, |rule| {
+                    rule.scope = Scope::of_prefix("logs/");
+                    rule.priority = Some(99);
+                });
+            },
+            "kms-replication/app-use1 to app-euw1",
+        ),
+        (
+            "a regional access point of one member",
+            &|i| {
+                for name in [A, B, C] {
+                    member(i, name).policy = Looked::Absent;
+                }
+                member(i, B).policy = Looked::Found(regional.clone());
+            },
+            "",
+        ),
+        (
+            "no self-test on a stack that made none",
+            &|i| {
+                records(i).self_test = None;
+                evidence(i, |evidence| evidence.self_test_at = None);
+            },
+            "",
+        ),
+        (
+            "a first self-test that is under way",
+            &|i| {
+                records(i).self_test = None;
+                evidence(i, |evidence| {
+                    evidence.self_test_at = Some(now() - SignedDuration::from_mins(59));
+                });
+            },
+            "",
+        ),
+        ("a Bucket Key and canaries that arrive", &keyed, ""),
+    ];
+    for (what, change, expected) in changes {
+        let mut inventory = healthy();
+        change(&mut inventory);
+        let report = fresh(&inventory);
+        let mut found = ids(&report);
+        found.sort_unstable();
+        assert_eq!(found.join(" "), *expected, "{what}");
+    }
+}
+
+#[test]
+fn a_prefix_that_only_begins_like_the_canaries_is_the_users() {
+    let mut settings = settings();
+    settings.canary_prefix = "app".to_owned();
     let mut inventory = healthy();
+    every_rule(&mut inventory, |rule| {
+        rule.scope = Scope::of_prefix("app-data/")
+    });
+    let (report, _) = assess(&inventory, &settings, None, now());
+    assert!(!report.findings.iter().any(|one| one.check == Check::Rule));
+    every_rule(&mut inventory, |rule| rule.scope = Scope::of_prefix("app/"));
+    let (report, _) = assess(&inventory, &settings, None, now());
+    assert!(report.findings.iter().any(|one| one.check == Check::Rule));
+}
+
+/// The report of two looks at the same.
+fn twice(inventory: &Inventory) -> (Report, Changes) {
+    let (before, _) = assess(inventory, &settings(), None, ago(1));
+    assess(inventory, &settings(), Some(&before), now())
+}
+
+#[test]
+fn an_endpoint_is_found_silent_the_second_time() {
+    let mut inventory = healthy();
+    inventory.endpoints[2].1 = failed();
+    let report = fresh(&inventory);
+    assert_eq!(ids(&report), <[&str; 0]>::default());
+    assert_eq!(report.unread[0].what, "routes at eu-west-1");
+    let (report, _) = twice(&inventory);
+    assert_eq!(ids(&report), ["control-endpoint/eu-west-1"]);
+    assert_eq!(report.count(Warning), 1);
     for (_, routes) in &mut inventory.endpoints {
         *routes = failed();
     }
-    let report = fresh(&inventory);
+    let first = fresh(&inventory);
+    let answer = ReadinessAnswer::of(ReadinessCommand::Tick, &first, &Changes::default());
+    assert_eq!(answer.outcome, ReadinessOutcome::Unknown);
+    let (report, _) = twice(&inventory);
     assert_eq!(report.count(Critical), 5, "{:?}", ids(&report));
+    assert_eq!(report.findings.len(), 5, "{:?}", ids(&report));
 }
 
 #[test]
@@ -541,19 +752,282 @@ fn a_missing_permission_is_one_finding_however_many_buckets() {
     let mut inventory = healthy();
     for look in &mut inventory.members {
         look.policy = denied("s3:GetBucketPolicy");
-        look.place = denied("s3:ListBucket");
+        look.lifecycle = denied("s3:GetLifecycleConfiguration");
     }
-    let report = fresh(&inventory);
     assert_eq!(
-        ids(&report),
-        ["permission/s3:GetBucketPolicy", "permission/s3:ListBucket"]
+        ids(&fresh(&inventory)),
+        <[&str; 0]>::default(),
+        "the policies of a new stack come one by one"
     );
+    let (report, changes) = twice(&inventory);
+    let expected = [
+        "permission/s3:GetBucketPolicy",
+        "permission/s3:GetLifecycleConfiguration",
+    ];
+    assert_eq!(ids(&report), expected);
+    assert_eq!(changes.new.len(), 2);
     for name in [A, B, C] {
         assert!(report.findings[0].evidence.contains(name));
     }
     let (after, changes) = assess(&healthy(), &settings(), Some(&report), now());
     assert!(after.findings.is_empty());
     assert_eq!(changes.fixed.len(), 2);
+}
+
+/// Of a bucket that is elsewhere or another's everything else is refused; that is no news.
+#[test]
+fn where_a_bucket_lies_speaks_for_it() {
+    for (place, expected) in [
+        (
+            Looked::Found("eu-north-1".to_owned()),
+            "bucket-exists/app-euw1",
+        ),
+        (denied("s3:ListBucket"), "permission/s3:ListBucket"),
+    ] {
+        let mut inventory = healthy();
+        let look = member(&mut inventory, B);
+        look.place = place.clone();
+        look.policy = failed();
+        look.versioning = denied("s3:GetBucketVersioning");
+        assert_eq!(ids(&twice(&inventory).0), [expected]);
+        let mut inventory = healthy();
+        inventory.work[1].place = place;
+        inventory.work[1].encryption = failed();
+        let (report, _) = twice(&inventory);
+        assert_eq!(report.findings.len(), 1, "{:?}", ids(&report));
+    }
+}
+
+/// One thing more that is broken in the same way is news.
+#[test]
+fn what_grows_is_worse() {
+    let steps: &[(&str, fn(&mut Inventory), fn(&mut Inventory))] = &[
+        (
+            "permission/s3:GetBucketPolicy",
+            |i| member(i, B).policy = denied("s3:GetBucketPolicy"),
+            |i| member(i, C).policy = denied("s3:GetBucketPolicy"),
+        ),
+        (
+            "rule-form/app-euw1 to app-use1",
+            |i| of(i, B, A).deprecated_form = true,
+            |i| of(i, B, A).account = Some("444455556666".to_owned()),
+        ),
+        (
+            "members-match/mfzwi23gnjvgw.mrap",
+            |i| {
+                i.endpoints
+                    .iter_mut()
+                    .for_each(|(_, routes)| drop_last(routes))
+            },
+            |i| {
+                i.endpoints
+                    .iter_mut()
+                    .for_each(|(_, routes)| drop_last(routes))
+            },
+        ),
+    ];
+    for (id, first, second) in steps {
+        let mut inventory = healthy();
+        first(&mut inventory);
+        let (before, changes) = twice(&inventory);
+        assert_eq!(changes.worse.len(), 0, "{id}");
+        second(&mut inventory);
+        // What is refused has to be refused twice.
+        let (unread, _) = assess(&inventory, &settings(), Some(&before), now());
+        let before = if id.starts_with("permission") {
+            &unread
+        } else {
+            &before
+        };
+        let (_, changes) = assess(&inventory, &settings(), Some(before), now());
+        let worse: Vec<&str> = changes.worse.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(worse, [*id]);
+    }
+}
+
+fn drop_last(routes: &mut Looked<Vec<RouteSeen>>) {
+    if let Looked::Found(routes) = routes {
+        routes.pop();
+    }
+}
+
+type Unreadable = fn(&mut Inventory);
+
+/// What could never be looked at is no proof of anything, and stands in nobody's report as sound.
+#[test]
+fn what_was_never_readable_is_unknown() {
+    let cases: &[(&str, Unreadable, &str)] = &[
+        (
+            "versioning",
+            |i| member(i, B).versioning = denied("s3:GetBucketVersioning"),
+            "eu-west-1: versioning/app-euw1",
+        ),
+        (
+            "the bucket",
+            |i| member(i, B).place = denied("s3:ListBucket"),
+            "ap-northeast-1 from eu-west-1: kms-replication/app-euw1 to app-apne1",
+        ),
+        (
+            "rules",
+            |i| member(i, A).replication = failed(),
+            "eu-west-1 from us-east-1: rule/app-use1 to app-euw1",
+        ),
+        (
+            "encryption",
+            |i| member(i, A).encryption = failed(),
+            "eu-west-1 from us-east-1: kms-replication/app-use1 to app-euw1",
+        ),
+        (
+            "Object Lock",
+            |i| member(i, B).object_lock = failed(),
+            "eu-west-1 from us-east-1: object-lock/app-use1 to app-euw1",
+        ),
+    ];
+    for (what, disturb, expected) in cases {
+        let mut inventory = healthy();
+        disturb(&mut inventory);
+        let said = |report: &Report, at: Timestamp| {
+            let Drift::Known {
+                unknown, findings, ..
+            } = report.drift(at)
+            else {
+                panic!("{what}: recent enough");
+            };
+            assert!(findings.is_empty(), "{what}");
+            let said = unknown.into_iter().flat_map(|(region, list)| {
+                list.into_iter().map(move |one| match one.leaving {
+                    None => format!("{region}: {}", one.what),
+                    Some(from) => format!("{region} from {from}: {}", one.what),
+                })
+            });
+            said.collect::<Vec<String>>()
+        };
+        let never = fresh(&inventory);
+        assert!(
+            said(&never, now()).contains(&(*expected).to_owned()),
+            "{what}: {:?}",
+            said(&never, now())
+        );
+        let answer = ReadinessAnswer::of(ReadinessCommand::Tick, &never, &Changes::default());
+        assert_eq!(answer.outcome, ReadinessOutcome::Unknown, "{what}");
+        assert!(
+            !answer.explanation.contains("Ready"),
+            "{}",
+            answer.explanation
+        );
+        // Looking again does not make it known.
+        let (again, _) = assess(&inventory, &settings(), Some(&never), now());
+        assert_eq!(said(&again, now()), said(&never, now()), "{what}");
+        // What was sound at a look that counts yet stays so, and no longer.
+        let sound = healthy();
+        let (before, _) = assess(&sound, &settings(), None, ago(2));
+        let (after, _) = assess(&inventory, &settings(), Some(&before), ago(1));
+        assert_eq!(said(&after, ago(1)), <[String; 0]>::default(), "{what}");
+        let (after, _) = assess(&inventory, &settings(), Some(&after), now());
+        assert_eq!(said(&after, now()), <[String; 0]>::default(), "{what}");
+        let later = now() + SignedDuration::from_hours(2);
+        assert_eq!(said(&after, later), said(&never, now()), "{what}");
+        let restored = Report::parse(serde_json::to_value(&after).unwrap(), &settings().mrap);
+        assert_eq!(restored.unwrap(), after, "{what}");
+    }
+    // Who is unfit anyway needs no doubt.
+    let mut inventory = healthy();
+    member(&mut inventory, B).versioning = Looked::Found(Versioning::Suspended);
+    member(&mut inventory, B).object_lock = failed();
+    let Drift::Known { unknown, .. } = fresh(&inventory).drift(now()) else {
+        panic!("recent");
+    };
+    assert!(!unknown.contains_key(&region("eu-west-1")), "{unknown:?}");
+}
+
+/// Whatever becomes of its subject: a finding is over when somebody looked, and not before.
+#[test]
+fn no_finding_vanishes_untold() {
+    let cases: &[(&str, Break, Break)] = &[
+        (
+            "rule-metrics/app-use1 to app-euw1",
+            |i| of(i, A, B).metrics = false,
+            |i| of(i, A, B).enabled = false,
+        ),
+        (
+            "delete-markers/app-use1 and app-euw1",
+            |i| of(i, A, B).delete_markers = false,
+            |i| of(i, A, B).enabled = false,
+        ),
+        (
+            "canary-arrives/app-use1 to app-euw1",
+            |i| evidence(i, |e| e.members[1].seen.clear()),
+            |i| {
+                i.evidence = Looked::Absent;
+                i.witness = Looked::Absent;
+            },
+        ),
+        (
+            "canary-arrives/app-use1 to app-euw1",
+            |i| evidence(i, |e| e.members[1].seen.clear()),
+            |i| of(i, A, B).scope = Scope::of_prefix("data/"),
+        ),
+        (
+            "vantage-point/mfzwi23gnjvgw.mrap",
+            |i| i.witness = Looked::Absent,
+            |i| {
+                i.evidence = Looked::Absent;
+                i.witness = Looked::Absent;
+            },
+        ),
+        (
+            "self-test/mrap-sentinel-mfzwi23gnjvgw-self-test",
+            |i| records(i).self_test = Some(ago(28)),
+            |i| {
+                i.alarms.insert(SELF_TEST.to_owned(), Looked::Absent);
+            },
+        ),
+        (
+            "lifecycle/app-euw1",
+            |i| {
+                if let Looked::Found(actions) = &mut member(i, B).lifecycle {
+                    actions.pop();
+                }
+            },
+            |i| member(i, A).place = Looked::Absent,
+        ),
+        (
+            "dead-letters/sentinel-dead-letters",
+            |i| {
+                i.dead_letters.insert(LETTERS.to_owned(), Looked::Found(3));
+            },
+            |i| {
+                i.dead_letters.insert(LETTERS.to_owned(), Looked::Absent);
+            },
+        ),
+    ];
+    for (id, first, second) in cases {
+        let mut inventory = healthy();
+        first(&mut inventory);
+        let (before, _) = assess(&inventory, &settings(), None, ago(1));
+        assert!(ids(&before).contains(id), "{id}: {:?}", ids(&before));
+        second(&mut inventory);
+        let (after, changes) = assess(&inventory, &settings(), Some(&before), now());
+        let stays = after.findings.iter().find(|one| one.id == *id).unwrap();
+        assert!(stays.unconfirmed && stays.since == ago(1), "{id}");
+        assert!(!changes.fixed.iter().any(|one| one.id == *id), "{id}");
+    }
+}
+
+/// One wrong clock must not stop the looks for good.
+#[test]
+fn a_report_of_the_future_counts_for_nothing() {
+    let ahead = |seconds| now() + SignedDuration::from_secs(seconds);
+    let (report, _) = assess(&healthy(), &settings(), None, ahead(60));
+    assert!(!report.is_of_the_future(now()));
+    assert!(matches!(report.drift(now()), Drift::Known { .. }));
+    let mut inventory = healthy();
+    of(&mut inventory, A, B).enabled = false;
+    let (report, _) = assess(&inventory, &settings(), None, ahead(86_400));
+    assert!(report.is_of_the_future(now()));
+    assert_eq!(report.drift(now()), Drift::Unknown);
+    let (after, _) = assess(&inventory, &settings(), Some(&report), now());
+    assert_eq!((after.digest_at, after.findings[0].since), (now(), now()));
 }
 
 #[test]
@@ -571,10 +1045,11 @@ fn late_canaries_of_a_member_in_trouble_are_no_finding() {
         },
     ];
     for (index, trouble) in troubles.iter().enumerate() {
-        let mut inventory = healthy();
-        let evidence = evidence(&mut inventory);
-        evidence.members[1].seen.clear();
-        trouble(evidence);
+        let mut inventory = without_witness();
+        evidence(&mut inventory, |evidence| {
+            evidence.members[1].seen.clear();
+            trouble(evidence);
+        });
         let report = fresh(&inventory);
         assert!(
             !ids(&report).contains(&"canary-arrives/app-use1 to app-euw1"),
@@ -592,6 +1067,7 @@ fn only_what_is_critical_and_recent_stands_in_a_failovers_way() {
     let Drift::Known {
         observed_at,
         findings,
+        ..
     } = report.drift(now() + REPORT_MAX_AGE)
     else {
         panic!("recent enough");
@@ -712,8 +1188,15 @@ fn as_a_person_reads_it() {
     of(&mut inventory, A, C).metrics = false;
     member(&mut inventory, B).policy = denied("s3:GetBucketPolicy");
     member(&mut inventory, C).lifecycle = failed();
-    evidence(&mut inventory).vantage_points = 1;
-    let (mut report, changes) = assess(&inventory, &settings(), None, now());
+    inventory.witness = Looked::Absent;
+    let mut settings = settings();
+    settings.witness = None;
+    let (first, _) = assess(&inventory, &settings, None, now());
+    let unread = Report {
+        findings: Vec::new(),
+        ..first
+    };
+    let (mut report, changes) = assess(&inventory, &settings, Some(&unread), now());
     insta::assert_snapshot!("report", text(&report));
     let told = tell(&mut report, &changes);
     insta::assert_snapshot!(
@@ -756,7 +1239,13 @@ fn commands_are_read_strictly() {
 #[test]
 fn records_are_read_from_the_failovers_document() {
     let document = json!({
-        "changes": [{"at": "2026-11-01T00:00:00Z"}, {"at": "2026-11-02T00:00:00Z"}],
+        "changes": [
+            {"at": "2026-11-01T00:00:00Z", "by": "automatic"},
+            {"at": "2026-11-02T00:00:00Z", "by": "operator"},
+            {"at": "2026-11-03T00:00:00Z", "by": "outside"},
+            {"at": "2026-11-04T00:00:00Z", "by": "late-landing"},
+        ],
+        "rehearsed": {"endedAt": "2026-10-31T00:00:00Z", "complete": true},
         "hold": {"reason": "night work", "since": "2026-11-19T00:00:00Z", "until": "2026-11-21T00:00:00Z"},
         "selfTest": {"receivedAt": "2026-11-20T01:00:00Z"},
     });
@@ -773,6 +1262,12 @@ fn records_are_read_from_the_failovers_document() {
     let over = now() + SignedDuration::from_hours(48);
     assert_eq!(Records::of(&document, over).hold, None);
     assert_eq!(Records::of(&json!({}), now()), Records::default());
+    assert_eq!(
+        records.rehearsed,
+        Some("2026-10-31T00:00:00Z".parse().unwrap())
+    );
+    let cut_short = json!({"rehearsed": {"endedAt": "2026-10-31T00:00:00Z", "complete": false}});
+    assert_eq!(Records::of(&cut_short, now()).rehearsed, None);
     let redrive = include_str!("fixtures/redrive/schema-1.json");
     let jobs = JobRecords::of(&serde_json::from_str(redrive).unwrap());
     assert_eq!(

@@ -180,7 +180,7 @@ const FUNCTIONS: [Function; 6] = [
         resource: "ReadinessCheckFunction",
         read: |lookup| told(ReadinessSettings::from_lookup(lookup)),
         unset: &[],
-        counts: [4, 1, 2],
+        counts: [5, 1, 2],
         apart: &[],
     },
 ];

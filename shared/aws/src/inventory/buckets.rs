@@ -19,6 +19,9 @@ use crate::limits::Purpose;
 /// There is no such bucket.
 const NO_BUCKET: &str = "NoSuchBucket";
 
+/// Pages of metrics configurations that are read: 100 stand on each, and a bucket has 1000 at most.
+const METRICS_PAGES: usize = 10;
+
 impl Look<'_> {
     /// A member's bucket and all its configuration, by requests that only read.
     pub(super) async fn bucket(&self, member: &Member) -> BucketLook {
@@ -157,13 +160,18 @@ impl Look<'_> {
             .await;
         let default =
             |answer: aws_sdk_s3::operation::get_bucket_encryption::GetBucketEncryptionOutput| {
-                let rules = answer.server_side_encryption_configuration?.rules;
-                let default = rules
-                    .into_iter()
-                    .find_map(|rule| rule.apply_server_side_encryption_by_default)?;
+                let mut rules = answer
+                    .server_side_encryption_configuration?
+                    .rules
+                    .into_iter();
+                let (default, bucket_key) = rules.find_map(|rule| {
+                    let default = rule.apply_server_side_encryption_by_default?;
+                    Some((default, rule.bucket_key_enabled == Some(true)))
+                })?;
                 Some(Encryption {
                     algorithm: default.sse_algorithm.as_str().to_owned(),
                     key: default.kms_master_key_id,
+                    bucket_key,
                 })
             };
         flat(answer.map(default))
@@ -255,19 +263,33 @@ impl Look<'_> {
     }
 
     async fn request_metrics(&self, client: &Client, bucket: &str) -> Looked<bool> {
-        // A page holds 100 configurations; one for the whole bucket is among the first or nobody
-        // finds it in the console either.
-        let request = client
-            .list_bucket_metrics_configurations()
-            .bucket(bucket)
-            .send();
-        let answer = self
-            .ask("s3:GetMetricsConfiguration", &[NO_BUCKET], request)
-            .await;
-        answer.map(|answer| {
-            let configurations = answer.metrics_configuration_list.unwrap_or_default();
-            configurations.iter().any(|one| one.filter.is_none())
-        })
+        let mut token = None;
+        for _ in 0..METRICS_PAGES {
+            let request = client
+                .list_bucket_metrics_configurations()
+                .bucket(bucket)
+                .set_continuation_token(token.take())
+                .send();
+            let answer = self
+                .ask("s3:GetMetricsConfiguration", &[NO_BUCKET], request)
+                .await;
+            let page = match answer {
+                Looked::Found(page) => page,
+                other => return other.map(|_| false),
+            };
+            if page
+                .metrics_configuration_list()
+                .iter()
+                .any(|one| one.filter.is_none())
+            {
+                return Looked::Found(true);
+            }
+            token = page.next_continuation_token;
+            if token.is_none() {
+                break;
+            }
+        }
+        Looked::Found(false)
     }
 
     async fn lifecycle(&self, client: &Client, bucket: &str) -> Looked<Vec<LifecycleAction>> {

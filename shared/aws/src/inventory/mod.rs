@@ -53,7 +53,7 @@ impl InventoryReader {
             until,
         };
         let settings = &self.settings;
-        let (members, work, endpoints, topics, alarms, dead_letters, (evidence, records, jobs)) = tokio::join!(
+        let (members, work, endpoints, topics, alarm_topic, alarms, dead_letters, documents) = tokio::join!(
             join_all(settings.members.iter().map(|member| look.bucket(member))),
             join_all(settings.members.regions().filter_map(|region| {
                 let bucket = settings.work_buckets.in_region(region)?;
@@ -64,9 +64,14 @@ impl InventoryReader {
                 let subscriptions = look.subscriptions(topic.as_str(), topic.region()).await;
                 (topic.clone(), subscriptions)
             })),
+            async {
+                let topic = settings.alarm_topic.as_ref()?;
+                let subscriptions = look.subscriptions(topic.as_str(), topic.region()).await;
+                Some((topic.clone(), subscriptions))
+            },
             look.alarms(&settings.alarms),
             look.dead_letters(&settings.dead_letters),
-            look.documents(&self.store),
+            look.documents(&self.store, settings.witness.is_some()),
         );
         // Only the notifications say which topics those are.
         let named: BTreeSet<&str> = members
@@ -87,12 +92,14 @@ impl InventoryReader {
             work,
             endpoints,
             topics,
+            alarm_topic,
             event_topics: event_topics.into_iter().collect::<BTreeMap<_, _>>(),
             alarms,
             dead_letters,
-            evidence,
-            records,
-            jobs,
+            evidence: documents.evidence,
+            witness: documents.witness,
+            records: documents.records,
+            jobs: documents.jobs,
         }
     }
 }

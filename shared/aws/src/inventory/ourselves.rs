@@ -189,17 +189,22 @@ impl Look<'_> {
     }
 
     /// What the other functions wrote down.
-    pub(super) async fn documents(
-        &self,
-        store: &Store,
-    ) -> (Looked<Evidence>, Looked<Records>, Looked<JobRecords>) {
+    pub(super) async fn documents(&self, store: &Store, has_witness: bool) -> Documents {
         let now = self.edge.now();
-        let (evidence, state, redrive) = tokio::join!(
+        let witness = async {
+            if has_witness {
+                store.load_optional("evidence-witness.json").await
+            } else {
+                Ok(None)
+            }
+        };
+        let (evidence, witness, state, redrive) = tokio::join!(
             store.load_optional::<Evidence>("evidence.json"),
+            witness,
             store.load_optional::<Value>("state.json"),
             store.load_optional::<Value>("redrive.json"),
         );
-        let evidence = document(evidence, |evidence: Evidence| {
+        let understood = |evidence: Evidence| {
             if evidence.schema == EVIDENCE_SCHEMA {
                 Looked::Found(evidence)
             } else {
@@ -207,15 +212,26 @@ impl Look<'_> {
                     detail: format!("evidence of schema {}", evidence.schema),
                 }
             }
-        });
-        let records = document(state, |state: Value| {
-            Looked::Found(Records::of(&state, now))
-        });
-        let jobs = document(redrive, |state: Value| {
-            Looked::Found(JobRecords::of(&state))
-        });
-        (evidence, records, jobs)
+        };
+        Documents {
+            evidence: document(evidence, understood),
+            witness: document(witness, understood),
+            records: document(state, |state: Value| {
+                Looked::Found(Records::of(&state, now))
+            }),
+            jobs: document(redrive, |state: Value| {
+                Looked::Found(JobRecords::of(&state))
+            }),
+        }
     }
+}
+
+/// What the other functions wrote down.
+pub(super) struct Documents {
+    pub(super) evidence: Looked<Evidence>,
+    pub(super) witness: Looked<Evidence>,
+    pub(super) records: Looked<Records>,
+    pub(super) jobs: Looked<JobRecords>,
 }
 
 fn document<D, T, E>(

@@ -96,8 +96,16 @@ pub(super) fn lifecycle(rule: LifecycleRule) -> Vec<LifecycleAction> {
     for transition in rule.transitions.unwrap_or_default() {
         let class = transition.storage_class;
         let class = class.map_or_else(String::new, |class| class.as_str().to_owned());
-        let days = transition.days.unwrap_or_default();
-        does.push((format!("moves to {class} after {days} days"), false));
+        does.push((
+            match transition.date {
+                Some(date) => format!("moves to {class} from {} on", date.secs()),
+                None => {
+                    let days = transition.days.unwrap_or_default();
+                    format!("moves to {class} after {days} days")
+                }
+            },
+            false,
+        ));
     }
     for transition in rule.noncurrent_version_transitions.unwrap_or_default() {
         let class = transition.storage_class;

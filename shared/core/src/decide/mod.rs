@@ -35,6 +35,8 @@ pub enum Drift {
         observed_at: Timestamp,
         /// Findings per target Region; a Region without any is absent.
         findings: BTreeMap<Region, Vec<Unfit>>,
+        /// What could not be looked at and may make the Region unfit.
+        unknown: BTreeMap<Region, Vec<Unfit>>,
     },
 }
 

@@ -32,6 +32,7 @@ pub enum Check {
     PublicAccess,
     Delegation,
     ReplicationEvents,
+    AlarmTopic,
     Lifecycle,
     RequesterPays,
     WorkBucket,
@@ -50,6 +51,7 @@ pub enum Check {
     CanaryHygiene,
     Rehearsal,
     VantagePoint,
+    BucketKey,
 }
 
 /// A row of the table.
@@ -77,7 +79,7 @@ const fn row(check: Check, name: &'static str, worst: Severity, expects: &'stati
 use Severity::{Critical, Info, Warning};
 
 /// Every check, the worst first.
-pub const TABLE: [Row; 39] = [
+pub const TABLE: [Row; 41] = [
     row(
         Check::BucketExists,
         "bucket-exists",
@@ -205,6 +207,12 @@ pub const TABLE: [Row; 39] = [
         "replication events reach the queue",
     ),
     row(
+        Check::AlarmTopic,
+        "alarm-topic",
+        Warning,
+        "the failover function subscribes to the topic of alarms and wake-ups",
+    ),
+    row(
         Check::Lifecycle,
         "lifecycle",
         Warning,
@@ -307,6 +315,12 @@ pub const TABLE: [Row; 39] = [
         Info,
         "members are observed from two Regions",
     ),
+    row(
+        Check::BucketKey,
+        "bucket-key",
+        Info,
+        "where objects under KMS are replicated with a Bucket Key, canaries prove that the keys allow it",
+    ),
 ];
 
 impl Check {
@@ -317,6 +331,14 @@ impl Check {
             .iter()
             .find(|row| row.check == self)
             .map_or("", |row| row.name)
+    }
+
+    /// How bad it can be.
+    #[must_use]
+    pub fn worst(self) -> Severity {
+        let mut rows = TABLE.iter();
+        let row = rows.find(|row| row.check == self);
+        row.map_or(Critical, |row| row.worst)
     }
 }
 

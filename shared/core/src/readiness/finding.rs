@@ -1,5 +1,7 @@
 //! Findings, and what a check says of one subject.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,9 @@ pub struct Finding {
     pub leaving: Option<Region>,
     /// What was seen.
     pub evidence: String,
+    /// Of a finding about several things, which: one more is news.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub parts: BTreeSet<String>,
     /// What follows, in one sentence.
     pub consequence: String,
     /// A command that mends it, or shows more.
@@ -45,6 +50,7 @@ pub(super) struct Broken {
     pub(super) targets: Vec<Region>,
     pub(super) leaving: Option<Region>,
     pub(super) evidence: String,
+    pub(super) parts: BTreeSet<String>,
     pub(super) consequence: String,
     pub(super) remedy: String,
 }

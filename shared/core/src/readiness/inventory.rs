@@ -117,6 +117,16 @@ impl Scope {
         self.tags.is_empty() && self.further.is_empty() && key.starts_with(&self.prefix)
     }
 
+    /// Whether every object of the other is within it.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        let tags = self
+            .tags
+            .iter()
+            .all(|(key, value)| other.tags.get(key) == Some(value));
+        self.further.is_empty() && other.prefix.starts_with(&self.prefix) && tags
+    }
+
     /// Whether some object can be within both.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
@@ -192,6 +202,8 @@ pub struct Encryption {
     pub algorithm: String,
     /// The key, if one is named.
     pub key: Option<String>,
+    /// Whether a Bucket Key stands between that key and the objects.
+    pub bucket_key: bool,
 }
 
 impl Encryption {
@@ -307,8 +319,10 @@ pub struct AlarmSeen {
 /// What the failover function's document tells of its past.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Records {
-    /// The last change of the routes that this machine made or saw.
+    /// The last change of the routes that this machine made, whoever wanted it.
     pub last_change: Option<Timestamp>,
+    /// When the last rehearsal ended that went over and back.
+    pub rehearsed: Option<Timestamp>,
     /// When the last self-test arrived.
     pub self_test: Option<Timestamp>,
     /// Since when a hold is set, and why.
@@ -325,6 +339,14 @@ impl Records {
                 .and_then(|text| text.parse::<Timestamp>().ok())
         };
         let changes = document.get("changes").and_then(Value::as_array);
+        // Of others' changes and of what landed late nobody knows whether this machine could.
+        let ours = |change: &&Value| {
+            let by = change.get("by").and_then(Value::as_str);
+            matches!(by, Some("automatic" | "operator"))
+        };
+        let rehearsed = document
+            .get("rehearsed")
+            .filter(|rehearsed| rehearsed.get("complete").and_then(Value::as_bool) == Some(true));
         let hold = document.get("hold").filter(|hold| {
             let until = hold.get("until").and_then(time);
             hold.is_object() && until.is_none_or(|until| now < until)
@@ -333,8 +355,10 @@ impl Records {
             last_change: changes
                 .into_iter()
                 .flatten()
+                .filter(ours)
                 .filter_map(|change| time(change.get("at")?))
                 .max(),
+            rehearsed: rehearsed.and_then(|rehearsed| time(rehearsed.get("endedAt")?)),
             self_test: document.pointer("/selfTest/receivedAt").and_then(time),
             hold: hold.and_then(|hold| {
                 let reason = hold.get("reason").and_then(Value::as_str);
@@ -388,8 +412,12 @@ pub struct Inventory {
     pub alarms: BTreeMap<String, Looked<AlarmSeen>>,
     /// Messages in each dead-letter queue, by name.
     pub dead_letters: BTreeMap<String, Looked<u64>>,
+    /// The topic over which alarms and wake-ups reach the failover function, if it is known.
+    pub alarm_topic: Option<(TopicArn, Looked<Vec<Subscription>>)>,
     /// The latest evidence.
     pub evidence: Looked<Evidence>,
+    /// The witness's; absent if there is to be none.
+    pub witness: Looked<Evidence>,
     /// The failover function's past.
     pub records: Looked<Records>,
     /// The redrive function's jobs.
@@ -404,6 +432,10 @@ impl Inventory {
         for look in &self.members {
             let bucket = &look.member.bucket;
             let what = |name: &'static str| move || format!("{bucket}: {name}");
+            if speaks_for_itself(&look.place, &look.member.region) {
+                troubles.extend(look.place.trouble(what("the bucket itself")));
+                continue;
+            }
             troubles.extend(
                 [
                     look.place.trouble(what("the bucket itself")),
@@ -429,15 +461,15 @@ impl Inventory {
                 look.place
                     .trouble(|| format!("{bucket}: the bucket itself")),
             );
+            if speaks_for_itself(&look.place, &look.region) {
+                continue;
+            }
             troubles.extend(look.encryption.trouble(|| format!("{bucket}: encryption")));
         }
         for (region, routes) in &self.endpoints {
-            // An endpoint that does not answer is a finding of its own.
-            let denied = matches!(routes, Looked::Denied { .. });
-            let trouble = routes.trouble(|| format!("routes at {region}"));
-            troubles.extend(trouble.filter(|_| denied));
+            troubles.extend(routes.trouble(|| routes_at(region)));
         }
-        for (topic, subscriptions) in &self.topics {
+        for (topic, subscriptions) in self.topics.iter().chain(&self.alarm_topic) {
             troubles.extend(subscriptions.trouble(|| format!("subscriptions of {topic}")));
         }
         for (topic, subscriptions) in &self.event_topics {
@@ -450,6 +482,7 @@ impl Inventory {
             troubles.extend(queue.trouble(|| format!("queue {name}")));
         }
         troubles.extend(self.evidence.trouble(|| "the evidence".to_owned()));
+        troubles.extend(self.witness.trouble(|| "the witness's evidence".to_owned()));
         troubles.extend(self.records.trouble(|| "the state".to_owned()));
         troubles.extend(self.jobs.trouble(|| "the state of re-drives".to_owned()));
         troubles.into_iter().collect()
@@ -461,6 +494,21 @@ impl Inventory {
         let mut found = self.endpoints.iter().filter_map(|(_, look)| look.found());
         found.next().map(Vec::as_slice)
     }
+}
+
+/// Whether where a bucket lies says all: of one that is elsewhere, or another account's, everything
+/// else is refused or redirected, which is nothing more to tell people of.
+fn speaks_for_itself(place: &Looked<String>, expected: &Region) -> bool {
+    match place {
+        Looked::Found(place) => place != expected.as_str(),
+        Looked::Denied { .. } => true,
+        Looked::Absent | Looked::Failed { .. } => false,
+    }
+}
+
+/// What the routes at a control endpoint are called among what could not be read.
+pub(super) fn routes_at(endpoint: &Region) -> String {
+    format!("routes at {endpoint}")
 }
 
 /// What could not be read this time; it becomes a finding when it stays so.

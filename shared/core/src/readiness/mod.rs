@@ -16,4 +16,7 @@ mod report;
 
 pub use check::{Check, Row, TABLE};
 pub use finding::Finding;
-pub use report::{Changes, REPORT_KEY, REPORT_MAX_AGE, REPORT_SCHEMA, Report, ReportError, assess};
+pub use report::{
+    Changes, REPORT_KEY, REPORT_MAX_AGE, REPORT_SCHEMA, Report, ReportError, Tried, Unchecked,
+    assess,
+};

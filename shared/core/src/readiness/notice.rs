@@ -86,6 +86,8 @@ impl ReadinessCommand {
 pub enum ReadinessOutcome {
     /// Nothing stands against a failover to any member.
     Ready,
+    /// Nothing is known to, but not everything that may could be looked at.
+    Unknown,
     /// Something does, or is not as it should be.
     Findings,
 }
@@ -130,10 +132,12 @@ impl ReadinessAnswer {
         let ids = |findings: &[Finding]| findings.iter().map(|one| one.id.clone()).collect();
         let whole = command == ReadinessCommand::Readiness;
         Self {
-            outcome: if report.count(Severity::Critical) + report.count(Severity::Warning) == 0 {
-                ReadinessOutcome::Ready
-            } else {
+            outcome: if report.count(Severity::Critical) + report.count(Severity::Warning) > 0 {
                 ReadinessOutcome::Findings
+            } else if report.unknown(report.observed_at).next().is_some() {
+                ReadinessOutcome::Unknown
+            } else {
+                ReadinessOutcome::Ready
             },
             explanation: explanation(report),
             observed_at: report.observed_at,
@@ -306,7 +310,33 @@ pub fn text(report: &Report) -> String {
         "\nAccess point  {}\nChecked       {} at {}",
         report.mrap, report.checked, report.observed_at
     );
+    for (what, at) in [
+        ("Self-test   ", report.tried.map(|tried| tried.self_test)),
+        ("Last change ", report.tried.map(|tried| tried.last_change)),
+        ("Rehearsed   ", report.tried.map(|tried| tried.rehearsed)),
+    ] {
+        let _ = writeln!(text, "{what}  {}", ago(at, report.observed_at));
+    }
     text
+}
+
+/// A moment and its age; nothing within if it never was, and outside if that is not known.
+#[expect(
+    clippy::option_option,
+    reason = "not known, known to be never, and known are three things"
+)]
+fn ago(at: Option<Option<Timestamp>>, now: Timestamp) -> String {
+    let at = match at {
+        None => return "not known".to_owned(),
+        Some(None) => return "never".to_owned(),
+        Some(Some(at)) => at,
+    };
+    let age = now.duration_since(at).max(SignedDuration::ZERO);
+    match age.as_hours() {
+        0 => format!("{at}, {} min ago", age.as_mins()),
+        hours @ 1..48 => format!("{at}, {hours} h ago"),
+        hours => format!("{at}, {} days ago", hours / 24),
+    }
 }
 
 fn sections(text: &mut String, report: &Report) {
@@ -374,20 +404,28 @@ fn explanation(report: &Report) -> String {
         0 => String::new(),
         some => format!(" {some} things could not be read."),
     };
-    let found = match (report.findings.len(), unfit.is_empty()) {
-        (0, _) => format!(
-            "Ready: all {} checks are as they should be.",
-            report.checked
-        ),
-        (some, true) => format!(
-            "{some} of {} checks found something; nothing of it stands against a failover.",
-            report.checked
-        ),
-        (some, false) => format!(
-            "{some} of {} checks found something. A failover {} would lose data or fail.",
-            report.checked,
-            unfit.join(" or ")
+    let unknown = match report.unknown(report.observed_at).count() {
+        0 => String::new(),
+        1 => " Whether a failover would work is not known: one critical check could not be made."
+            .to_owned(),
+        many => format!(
+            " Whether a failover would work is not known: {many} critical checks could not be made."
         ),
     };
-    format!("{found}{unread}")
+    let (some, of) = (report.findings.len(), report.checked);
+    let found = if !unfit.is_empty() {
+        format!(
+            "{some} of {of} checks found something. A failover {} would lose data or fail.",
+            unfit.join(" or ")
+        )
+    } else if report.count(Severity::Critical) > 0 || (some > 0 && !unknown.is_empty()) {
+        format!("{some} of {of} checks found something.")
+    } else if some > 0 {
+        format!("{some} of {of} checks found something; nothing of it stands against a failover.")
+    } else if unknown.is_empty() {
+        format!("Ready: all {of} checks are as they should be.")
+    } else {
+        format!("All {of} checks that could be made are as they should be.")
+    };
+    format!("{found}{unknown}{unread}")
 }

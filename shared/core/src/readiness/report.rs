@@ -12,8 +12,8 @@ use crate::decide::{Drift, Unfit};
 use crate::names::{MrapArn, Region};
 use crate::readiness::check::Check;
 use crate::readiness::finding::{Broken, Finding, Judged, Verdict};
-use crate::readiness::inventory::{Inventory, Trouble, Unread};
-use crate::readiness::judge::judge;
+use crate::readiness::inventory::{Inventory, Looked, Records, Trouble, Unread, routes_at};
+use crate::readiness::judge::{judge, pair_of};
 use crate::settings::ReadinessSettings;
 
 /// Where the report stands in the state bucket.
@@ -42,6 +42,12 @@ pub struct Report {
     /// What could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,
+    /// Critical checks that could not be made, and of which nothing was found before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unchecked: Vec<Unchecked>,
+    /// When things were last tried; nothing if the failover function's document cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Tried>,
     /// When the last digest was written.
     pub digest_at: Timestamp,
     /// What waits to be published.
@@ -51,6 +57,66 @@ pub struct Report {
     pub written_by: String,
 }
 
+/// A critical check that could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unchecked {
+    /// Check and subject.
+    pub id: String,
+    /// The Region that it would make unfit to serve, if it concerns one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Region>,
+    /// It would do so only for those who leave this Region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Region>,
+    /// When it was last made, and found nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sound_at: Option<Timestamp>,
+}
+
+impl Unchecked {
+    /// Whether what it would say is not known: what was sound a short while ago counts, as a
+    /// report of that time would.
+    #[must_use]
+    pub fn is_unknown(&self, now: Timestamp) -> bool {
+        self.sound_at
+            .is_none_or(|at| now.duration_since(at) > REPORT_MAX_AGE)
+    }
+}
+
+/// When the ways that a failover takes were last gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tried {
+    /// The last self-test of the alarms that arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_test: Option<Timestamp>,
+    /// The last change of the routes that this machine made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_change: Option<Timestamp>,
+    /// The last rehearsal that went over and back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsed: Option<Timestamp>,
+}
+
+impl Tried {
+    fn of(records: &Looked<Records>) -> Option<Self> {
+        let records = match records {
+            Looked::Found(records) => records,
+            Looked::Absent => return Some(Self::default()),
+            Looked::Denied { .. } | Looked::Failed { .. } => return None,
+        };
+        Some(Self {
+            self_test: records.self_test,
+            last_change: records.last_change,
+            rehearsed: records.rehearsed,
+        })
+    }
+}
+
+/// Clocks of two hosts may differ by so much; a report further in the future is of a wrong one.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
+
 /// Why a stored report cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {
@@ -58,7 +124,9 @@ pub enum ReportError {
     #[error("{REPORT_KEY} cannot be understood: {0}")]
     Torn(String),
     /// A later version wrote it.
-    #[error("{REPORT_KEY} has schema {0}, this version understands {REPORT_SCHEMA}")]
+    #[error(
+        "{REPORT_KEY} has schema {0}, this version understands {REPORT_SCHEMA} and replaces no other: deploy a later version again, or delete it"
+    )]
     Schema(u64),
     /// It is about another access point.
     #[error("{REPORT_KEY} is about {0}: two stacks must not share a state bucket")]
@@ -103,8 +171,13 @@ pub fn assess(
             },
         })
         .collect();
-    let mut judged = judge(inventory, settings, now);
-    judged.extend(unreadable(inventory, previous));
+    let unread_before: BTreeSet<&str> = previous
+        .into_iter()
+        .flat_map(|report| &report.unread)
+        .map(|unread| unread.what.as_str())
+        .collect();
+    let mut judged = judge(inventory, settings, &unread_before, now);
+    judged.extend(unreadable(inventory, &unread_before));
     let before: BTreeMap<&str, &Finding> = previous
         .into_iter()
         .flat_map(|report| &report.findings)
@@ -123,7 +196,7 @@ pub fn assess(
             }
             Verdict::Broken(broken) => {
                 checked = checked.saturating_add(1);
-                let since = known.map_or(now, |known| known.since);
+                let since = known.map_or(now, |known| known.since.min(now));
                 findings.insert(id.clone(), found(id, one, broken, since));
             }
             Verdict::Unread => {
@@ -139,7 +212,11 @@ pub fn assess(
     for finding in findings.values() {
         match before.get(finding.id.as_str()) {
             None => changes.new.push(finding.clone()),
-            Some(known) if finding.severity > known.severity => changes.worse.push(finding.clone()),
+            Some(known)
+                if finding.severity > known.severity || !finding.parts.is_subset(&known.parts) =>
+            {
+                changes.worse.push(finding.clone());
+            }
             Some(_) => {}
         }
     }
@@ -151,6 +228,7 @@ pub fn assess(
             changes.fixed.push((*known).clone());
         }
     }
+    let unchecked = unchecked(&judged, &findings, settings, previous);
     let mut findings: Vec<Finding> = findings.into_values().collect();
     for list in [
         &mut findings,
@@ -167,11 +245,58 @@ pub fn assess(
         findings,
         checked,
         unread,
-        digest_at: previous.map_or(now, |report| report.digest_at),
+        unchecked,
+        tried: Tried::of(&inventory.records),
+        digest_at: previous.map_or(now, |report| report.digest_at.min(now)),
         outbox: previous.map_or_else(Vec::new, |report| report.outbox.clone()),
         written_by: String::new(),
     };
     (report, changes)
+}
+
+/// The critical checks that could not be made.
+fn unchecked(
+    judged: &[Judged],
+    findings: &BTreeMap<String, Finding>,
+    settings: &ReadinessSettings,
+    previous: Option<&Report>,
+) -> Vec<Unchecked> {
+    // Whom the findings about a bucket, or about an ordered pair of them, make unfit.
+    let mut unfit = BTreeMap::new();
+    for target in settings.members.iter() {
+        unfit.insert(target.bucket.to_string(), (&target.region, None));
+        for source in settings.members.iter() {
+            let pair = pair_of(&source.bucket, &target.bucket);
+            unfit.insert(pair, (&target.region, Some(&source.region)));
+        }
+    }
+    let of_configuration =
+        |check: Check| !matches!(check, Check::CanaryArrives | Check::ControlEndpoint);
+    judged
+        .iter()
+        .filter(|one| one.verdict == Verdict::Unread)
+        .filter(|one| one.check.worst() == Severity::Critical && of_configuration(one.check))
+        .filter_map(|one| {
+            let id = one.id();
+            if findings.contains_key(&id) {
+                return None;
+            }
+            let (target, leaving) = unfit
+                .get(&one.subject)
+                .map_or((None, None), |(target, leaving)| (Some(*target), *leaving));
+            let before = previous.map(|report| {
+                let mut unchecked = report.unchecked.iter();
+                let too = unchecked.find(|unchecked| unchecked.id == id);
+                too.map_or(Some(report.observed_at), |too| too.sound_at)
+            });
+            Some(Unchecked {
+                id,
+                target: target.cloned(),
+                leaving: leaving.cloned(),
+                sound_at: before.flatten(),
+            })
+        })
+        .collect()
 }
 
 /// The worst first, then by check and subject: the same findings always stand in the same order.
@@ -192,6 +317,7 @@ fn found(id: String, judged: &Judged, broken: &Broken, since: Timestamp) -> Find
         targets: broken.targets.clone(),
         leaving: broken.leaving.clone(),
         evidence: broken.evidence.clone(),
+        parts: broken.parts.clone(),
         consequence: broken.consequence.clone(),
         remedy: broken.remedy.clone(),
         since,
@@ -200,16 +326,14 @@ fn found(id: String, judged: &Judged, broken: &Broken, since: Timestamp) -> Find
 }
 
 /// One look that got no answer is nothing to tell people of; the second one in a row is.
-fn unreadable(inventory: &Inventory, previous: Option<&Report>) -> Vec<Judged> {
-    let before: BTreeSet<&str> = previous
-        .into_iter()
-        .flat_map(|report| &report.unread)
-        .map(|unread| unread.what.as_str())
-        .collect();
+fn unreadable(inventory: &Inventory, before: &BTreeSet<&str>) -> Vec<Judged> {
+    // Endpoints have a check of their own.
+    let endpoints = inventory.endpoints.iter();
+    let endpoints: BTreeSet<String> = endpoints.map(|(region, _)| routes_at(region)).collect();
     let mut judged: Vec<Judged> = inventory
         .troubles()
         .into_iter()
-        .filter(|(what, _)| before.contains(what.as_str()))
+        .filter(|(what, _)| before.contains(what.as_str()) && !endpoints.contains(what))
         .filter_map(|(what, trouble)| {
             let Trouble::Failed { detail } = trouble else {
                 return None; // a finding of its own
@@ -219,6 +343,7 @@ fn unreadable(inventory: &Inventory, previous: Option<&Report>) -> Vec<Judged> {
                 targets: Vec::new(),
                 leaving: None,
                 evidence: format!("{what} could not be read twice in a row: {detail}"),
+                parts: BTreeSet::new(),
                 consequence: "What is wrong there is not found before it hurts.".to_owned(),
                 remedy: "aws lambda invoke --function-name \"$READINESS_FUNCTION\" --cli-binary-format raw-in-base64-out --payload '{\"command\":\"readiness\"}' /dev/stdout # to look again".to_owned(),
             };
@@ -258,11 +383,26 @@ impl Report {
         }
     }
 
-    /// What it says about a failover: nothing if it is too old.
+    /// Whether the clock of whoever wrote it, or ours, is wrong by more than a minute.
+    #[must_use]
+    pub fn is_of_the_future(&self, now: Timestamp) -> bool {
+        self.observed_at.duration_since(now) > CLOCK_SKEW
+    }
+
+    /// What it says about a failover: nothing if it is too old, or of the future.
     #[must_use]
     pub fn drift(&self, now: Timestamp) -> Drift {
-        if now.duration_since(self.observed_at) > REPORT_MAX_AGE {
+        if now.duration_since(self.observed_at) > REPORT_MAX_AGE || self.is_of_the_future(now) {
             return Drift::Unknown;
+        }
+        let mut unknown: BTreeMap<Region, Vec<Unfit>> = BTreeMap::new();
+        for unchecked in self.unknown(now) {
+            if let Some(target) = &unchecked.target {
+                unknown.entry(target.clone()).or_default().push(Unfit {
+                    leaving: unchecked.leaving.clone(),
+                    what: unchecked.id.clone(),
+                });
+            }
         }
         let mut findings: BTreeMap<Region, Vec<Unfit>> = BTreeMap::new();
         for finding in &self.findings {
@@ -279,7 +419,23 @@ impl Report {
         Drift::Known {
             observed_at: self.observed_at,
             findings,
+            unknown,
         }
+    }
+
+    /// The critical checks of which nobody knows what they would say. Of a Region that is found
+    /// unfit anyway they would say nothing new.
+    pub fn unknown(&self, now: Timestamp) -> impl Iterator<Item = &Unchecked> {
+        let is_unfit = |one: &Unchecked| {
+            let mut findings = self.findings.iter();
+            findings.any(|finding| {
+                let counts = finding.leaving.is_none() || finding.leaving == one.leaving;
+                let target = one.target.as_ref();
+                counts && target.is_some_and(|target| finding.targets.contains(target))
+            })
+        };
+        let unchecked = self.unchecked.iter();
+        unchecked.filter(move |one| one.is_unknown(now) && !is_unfit(one))
     }
 
     /// How many findings there are of this severity.

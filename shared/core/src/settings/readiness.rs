@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reader::{Reader, invalid};
 use super::{SettingsError, Topology, WorkBuckets, work_buckets};
-use crate::names::{BucketName, Members, MrapArn, TopicArn};
+use crate::names::{BucketName, Members, MrapArn, NameError, Region, TopicArn};
 
 /// Whether the replication rules should be under Replication Time Control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,13 @@ pub struct ReadinessSettings {
     pub time_control: TimeControl,
     /// `REPLICATION_EVENTS_QUEUE_ARN`; without it nobody listens to replication events.
     pub events_queue: Option<String>,
+    /// `ALARM_TOPIC_ARN`: where alarms and the health check's wake-ups go; without it nobody looks
+    /// who subscribes.
+    pub alarm_topic: Option<TopicArn>,
+    /// `FAILOVER_FUNCTION_ARN`: who should subscribe there; without it any function will do.
+    pub failover_function: Option<String>,
+    /// `WITNESS_REGION`: where the second vantage point is, if there is to be one.
+    pub witness: Option<Region>,
     /// `STACK_ALARMS`: names of the alarms that the stack made, in the control Region. One that
     /// begins with a hyphen follows `STACK_NAME`; one with `{region}` or `{bucket}` in it stands
     /// for one of every member.
@@ -76,6 +83,19 @@ impl ReadinessSettings {
                 ),
             ));
         }
+        let failover_function = read.optional("FAILOVER_FUNCTION_ARN");
+        if let Some(arn) = failover_function.as_deref().filter(|arn| !is_function(arn)) {
+            return Err(invalid(
+                "FAILOVER_FUNCTION_ARN",
+                format!(
+                    "{arn:?} is not the ARN of a function such as arn:aws:lambda:us-east-2:111122223333:function:failover:live"
+                ),
+            ));
+        }
+        let alarm_topic = read.optional("ALARM_TOPIC_ARN").map(|text| text.parse());
+        let alarm_topic: Option<TopicArn> = alarm_topic
+            .transpose()
+            .map_err(|error: NameError| invalid("ALARM_TOPIC_ARN", error.to_string()))?;
         Ok(Self {
             mrap: read.mrap()?,
             topology: read.word(
@@ -99,6 +119,9 @@ impl ReadinessSettings {
                 &members,
             )?,
             dead_letters: list("DEAD_LETTER_QUEUES"),
+            witness: read.region("WITNESS_REGION")?,
+            alarm_topic,
+            failover_function,
             events_queue,
             members,
         })
@@ -139,6 +162,11 @@ fn is_queue(arn: &str) -> bool {
     matches!(parts.as_slice(), ["arn", _, "sqs", _, _, name] if !name.is_empty())
 }
 
+fn is_function(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.split(':').collect();
+    matches!(parts.as_slice(), ["arn", _, "lambda", _, _, "function", name, ..] if !name.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +194,11 @@ mod tests {
         assert_eq!(settings.canary_prefix, ".mrap-sentinel");
         assert_eq!(settings.max_lag, SignedDuration::from_secs(900));
         assert_eq!(settings.events_queue, None);
+        assert_eq!(
+            (settings.alarm_topic, settings.failover_function),
+            (None, None)
+        );
+        assert_eq!(settings.witness, None);
         assert!(settings.alarms.is_empty() && settings.dead_letters.is_empty());
         let alarms = read("STACK_ALARMS", "a-silent, b-errors,").unwrap().alarms;
         assert_eq!(alarms, ["a-silent", "b-errors"]);
@@ -191,6 +224,9 @@ mod tests {
             ("MAX_LAG_SECONDS", "0"),
             ("REPLICATION_TIME_CONTROL", "yes"),
             ("REPLICATION_EVENTS_QUEUE_ARN", "events"),
+            ("ALARM_TOPIC_ARN", "alarms"),
+            ("FAILOVER_FUNCTION_ARN", "failover"),
+            ("WITNESS_REGION", "Oregon"),
             ("STACK_ALARMS", "-failover-silent"),
         ] {
             let error = read(name, value).expect_err(name);

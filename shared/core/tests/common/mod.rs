@@ -197,6 +197,7 @@ impl World {
             drift: Drift::Known {
                 observed_at: ago(1800),
                 findings: BTreeMap::new(),
+                unknown: BTreeMap::new(),
             },
             pending,
             way_home: WayHome {

@@ -1,11 +1,32 @@
 //! What a change may lose.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::SignedDuration;
 
 use super::{Says, block, pass, seconds, unknown};
 use crate::decide::{Context, Drift, Move, Redrives, Unfit, text};
+use crate::evidence::Verdict;
 use crate::guard::GuardVerdict;
 use crate::names::Region;
+
+/// What is said of each of these Regions that counts for this change.
+fn said_of<'a>(
+    said: &BTreeMap<Region, Vec<Unfit>>,
+    regions: &'a BTreeSet<Region>,
+    wanted: &Move,
+) -> BTreeMap<&'a Region, String> {
+    let counts = |one: &&Unfit| {
+        let leaving = one.leaving.as_ref();
+        leaving.is_none_or(|region| wanted.from.contains(region))
+    };
+    let of_region = |region: &'a Region| {
+        let list = said.get(region)?.iter().filter(counts);
+        let list: Vec<&str> = list.map(|one| one.what.as_str()).collect();
+        (!list.is_empty()).then(|| (region, format!("{region}: {}", list.join(", "))))
+    };
+    regions.iter().filter_map(of_region).collect()
+}
 
 /// How old the newest replication metric may be. S3 publishes them by the minute, some minutes
 /// late, and promises nothing.
@@ -22,28 +43,49 @@ impl Context<'_> {
             Drift::Known {
                 observed_at,
                 findings,
+                unknown: unseen,
             } => {
-                let counts = |one: &&Unfit| {
-                    let leaving = one.leaving.as_ref();
-                    leaving.is_none_or(|region| wanted.from.contains(region))
-                };
-                let found: Vec<String> = wanted
-                    .to
-                    .iter()
-                    .filter_map(|region| {
-                        let list = findings.get(region)?.iter().filter(counts);
-                        let list: Vec<&str> = list.map(|one| one.what.as_str()).collect();
-                        (!list.is_empty()).then(|| format!("{region}: {}", list.join(", ")))
-                    })
-                    .collect();
                 let age = seconds(self.now.duration_since(*observed_at));
-                if found.is_empty() {
+                let judged = self.who_must_be_fit(wanted);
+                let found = said_of(findings, &judged, wanted);
+                let unseen = said_of(unseen, &judged, wanted);
+                // Nobody begins to serve: then one who goes on and is fit is enough.
+                let is_enough = |bad: &BTreeMap<&Region, String>| {
+                    wanted.activated(self.observation.routes).is_empty()
+                        && judged.iter().any(|region| !bad.contains_key(region))
+                };
+                let doubtful = found.clone().into_iter().chain(unseen.clone()).collect();
+                if found.is_empty() && unseen.is_empty() {
                     pass(format!("no finding, checked {age} ago"))
+                } else if is_enough(&doubtful) {
+                    pass(format!(
+                        "somebody who goes on serving has no finding, checked {age} ago"
+                    ))
+                } else if found.is_empty() || is_enough(&found) {
+                    let unseen: Vec<String> = unseen.into_values().collect();
+                    unknown(format!(
+                        "could not be looked at: {}; checked {age} ago",
+                        unseen.join("; ")
+                    ))
                 } else {
+                    let found: Vec<String> = found.into_values().collect();
                     block(format!("{}; checked {age} ago", found.join("; ")))
                 }
             }
         }
+    }
+
+    /// Whoever begins to serve; if nobody begins, those who go on and are good: they have served
+    /// before, whatever is found.
+    fn who_must_be_fit(&self, wanted: &Move) -> BTreeSet<Region> {
+        let activated = wanted.activated(self.observation.routes);
+        if !activated.is_empty() {
+            return activated;
+        }
+        let stay = wanted.to.iter();
+        stay.filter(|region| self.verdict(region) == Verdict::Good)
+            .cloned()
+            .collect()
     }
 
     /// The exposure of every pair of a Region that is left and one that serves afterwards.

@@ -135,10 +135,10 @@ impl Bench<'_> {
             broken(
                 Warning,
                 match access {
-                    Some(_) => format!("not all of public access to {bucket} is blocked"),
-                    None => format!("{bucket} has no public access block"),
+                    Some(_) => format!("{bucket} itself does not block all public access"),
+                    None => format!("{bucket} has no public access block of its own"),
                 },
-                "A policy or an ACL could open the data of this one member to everybody.",
+                "Unless the account's block forbids it, which is not looked at, a policy or an ACL could open this member's data to everybody.",
                 s3api(
                     "put-public-access-block",
                     region,
@@ -284,6 +284,9 @@ impl Bench<'_> {
         if home.member == look.member {
             return;
         }
+        if !is_there(home) {
+            return self.verdict(check, bucket, Verdict::Unread);
+        }
         let Some(here) = read_of(self, check, bucket, &look.lifecycle) else {
             return;
         };
@@ -317,16 +320,16 @@ impl Bench<'_> {
                     s3api("get-bucket-lifecycle-configuration", &home.member.region, home.member.bucket.as_str(), "")
                 ),
             )
+            .of(&differences)
         });
         self.rule(check, bucket, found);
     }
 
     /// What is done to the users' objects.
     fn own_actions(&self, actions: &[LifecycleAction]) -> BTreeSet<String> {
-        let ours = format!("{}/", self.settings.canary_prefix);
         actions
             .iter()
-            .filter(|action| !action.scope.prefix.starts_with(&ours))
+            .filter(|action| !self.is_of_canaries(&action.scope))
             .map(|action| format!("{} {}", action.scope, action.does))
             .collect()
     }
@@ -421,7 +424,7 @@ impl Bench<'_> {
             broken(
                 Warning,
                 format!("work bucket {bucket} encrypts with {}", encryption.algorithm),
-                "Batch Operations reads no manifest that is encrypted with KMS.",
+                "Manifests are written with SSE-S3 all the same, but a job's report falls under that key: unless the batch role and the redrive function may use it, the job fails or nobody can read what it did.",
                 s3api(
                     "put-bucket-encryption",
                     region,
@@ -444,11 +447,12 @@ impl Bench<'_> {
 
     /// Whether a scope is the canaries' alone.
     pub(super) fn is_of_canaries(&self, scope: &Scope) -> bool {
-        scope.prefix.starts_with(&self.settings.canary_prefix)
+        let ours = format!("{}/", self.settings.canary_prefix);
+        scope.prefix.starts_with(&ours)
     }
 }
 
-/// Whether a bucket policy allows what access points allow.
+/// Whether a bucket policy allows what Multi-Region Access Points allow.
 fn delegates(policy: &serde_json::Value) -> bool {
     let statements = match policy.get("Statement") {
         Some(serde_json::Value::Array(many)) => many.as_slice(),
@@ -458,15 +462,30 @@ fn delegates(policy: &serde_json::Value) -> bool {
     statements.iter().any(|statement| {
         let allows = statement.get("Effect").and_then(|it| it.as_str()) == Some("Allow");
         let conditions = statement.get("Condition").and_then(|it| it.as_object());
-        let keys = conditions
+        let mut keys = conditions
             .into_iter()
             .flat_map(|operators| operators.values())
             .filter_map(|of_operator| of_operator.as_object())
-            .flat_map(|of_operator| of_operator.keys());
+            .flatten();
         allows
-            && keys.into_iter().any(|key| {
-                ["s3:dataaccesspointaccount", "s3:dataaccesspointarn"]
-                    .contains(&key.to_ascii_lowercase().as_str())
+            && keys.any(|(key, values)| match key.to_ascii_lowercase().as_str() {
+                "s3:dataaccesspointaccount" => true,
+                "s3:dataaccesspointarn" => names_multi_region(values),
+                _ => false,
             })
     })
+}
+
+/// Whether one of these access points may be a Multi-Region one: those have no Region.
+fn names_multi_region(arns: &serde_json::Value) -> bool {
+    let may_be = |arn: &serde_json::Value| {
+        let mut parts = arn.as_str().unwrap_or_default().split(':').skip(3);
+        parts
+            .next()
+            .is_none_or(|region| region.is_empty() || region == "*")
+    };
+    match arns {
+        serde_json::Value::Array(many) => many.iter().any(may_be),
+        one => may_be(one),
+    }
 }

@@ -5,24 +5,35 @@ mod ourselves;
 mod pairs;
 mod plane;
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::announce::Severity;
-use crate::names::Region;
+use crate::evidence::Evidence;
+use crate::names::{BucketName, Region};
 use crate::readiness::check::Check;
 use crate::readiness::finding::{Broken, Judged, Verdict};
 use crate::readiness::inventory::{BucketLook, Inventory, Looked};
 use crate::settings::ReadinessSettings;
 
-/// Every check's word on every subject. What is not there to be judged is left out.
+/// Evidence older than this says nothing about canaries.
+const EVIDENCE_MAX_AGE: SignedDuration = SignedDuration::from_mins(10);
+
+/// Every check's word on every subject. What is not there to be judged is left out. `before` is
+/// what could not be read the last time.
 pub(super) fn judge(
     inventory: &Inventory,
     settings: &ReadinessSettings,
+    before: &BTreeSet<&str>,
     now: Timestamp,
 ) -> Vec<Judged> {
+    let evidence = &evidence(inventory, now);
     let mut bench = Bench {
         inventory,
+        evidence,
         settings,
+        before,
         now,
         judged: Vec::new(),
     };
@@ -35,9 +46,26 @@ pub(super) fn judge(
 
 struct Bench<'a> {
     inventory: &'a Inventory,
+    /// What the health check and its witness say together.
+    evidence: &'a Looked<Evidence>,
     settings: &'a ReadinessSettings,
+    /// What could not be read the last time.
+    before: &'a BTreeSet<&'a str>,
     now: Timestamp,
     judged: Vec<Judged>,
+}
+
+fn evidence(inventory: &Inventory, now: Timestamp) -> Looked<Evidence> {
+    let (control, witness) = (inventory.evidence.found(), inventory.witness.found());
+    match Evidence::agreed(control, witness, now, EVIDENCE_MAX_AGE) {
+        Some(agreed) => Looked::Found(agreed),
+        None => inventory.evidence.clone(),
+    }
+}
+
+/// What an ordered pair of members is called.
+pub(super) fn pair_of(source: &BucketName, target: &BucketName) -> String {
+    format!("{source} to {target}")
 }
 
 impl Bench<'_> {
@@ -97,6 +125,7 @@ fn broken(
         targets: Vec::new(),
         leaving: None,
         evidence: evidence.into(),
+        parts: BTreeSet::new(),
         consequence: consequence.to_owned(),
         remedy: remedy.into(),
     }
@@ -109,6 +138,12 @@ impl Broken {
         self
     }
 
+    /// It is about these.
+    fn of<T: ToString>(mut self, parts: impl IntoIterator<Item = T>) -> Self {
+        self.parts = parts.into_iter().map(|part| part.to_string()).collect();
+        self
+    }
+
     /// Only for those who leave that one.
     fn leaving(mut self, region: &Region) -> Self {
         self.leaving = Some(region.clone());
@@ -118,7 +153,7 @@ impl Broken {
 
 /// A list for people, each entry once, in order.
 fn listed<T: Ord + std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
-    let items: std::collections::BTreeSet<T> = items.into_iter().collect();
+    let items: BTreeSet<T> = items.into_iter().collect();
     let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
     texts.join(", ")
 }

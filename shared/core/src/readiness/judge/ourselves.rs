@@ -13,6 +13,8 @@ use crate::readiness::inventory::{Looked, Subscription, Trouble};
 
 /// The self-test is daily; two hours are for schedules that fire late.
 const SELF_TEST_MAX_AGE: SignedDuration = SignedDuration::from_hours(26);
+/// One that was made and is not there by then got lost.
+const SELF_TEST_ARRIVES: SignedDuration = SignedDuration::from_hours(1);
 /// A way that was not gone for this long is not known to work.
 const REHEARSAL_MAX_AGE: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// A hold for a maintenance is over by then.
@@ -22,6 +24,7 @@ impl Bench<'_> {
     pub(super) fn ourselves(&mut self) {
         self.control_region();
         self.topics();
+        self.alarm_topic();
         self.alarms();
         self.dead_letters();
         self.batch_jobs();
@@ -89,6 +92,42 @@ impl Bench<'_> {
         }
     }
 
+    /// The only way for wake-ups, and the first one for alarms. The self-test cannot tell: it has a
+    /// second way.
+    fn alarm_topic(&mut self) {
+        let inventory = self.inventory;
+        let Some((topic, look)) = &inventory.alarm_topic else {
+            return;
+        };
+        let check = Check::AlarmTopic;
+        let Some(subscriptions) = read_of(self, check, topic.as_str(), look) else {
+            return;
+        };
+        let function = self.settings.failover_function.as_deref();
+        let is_it = |one: &Subscription| {
+            one.confirmed
+                && one.protocol == "lambda"
+                && function.is_none_or(|function| one.endpoint == function)
+        };
+        let name = function.unwrap_or("the failover function");
+        let found = (!subscriptions.into_iter().flatten().any(is_it)).then(|| {
+            broken(
+                Warning,
+                match subscriptions {
+                    None => format!("there is no topic {topic}"),
+                    Some(_) => format!("{name} does not subscribe to {topic}"),
+                },
+                "No alarm and no wake-up of the health check reaches the failover function through it: it finds an outage later, by its own schedule.",
+                format!(
+                    "aws sns subscribe --region {} --topic-arn {topic} --protocol lambda --notification-endpoint {}",
+                    inventory.region,
+                    function.unwrap_or("\"$FAILOVER_FUNCTION_ARN\"")
+                ),
+            )
+        });
+        self.rule(check, topic.as_str(), found);
+    }
+
     fn alarms(&mut self) {
         let inventory = self.inventory;
         let region = &inventory.region;
@@ -129,8 +168,11 @@ impl Bench<'_> {
             let Some(messages) = read_of(self, Check::DeadLetters, name, look) else {
                 continue;
             };
-            // SQS measures no queue that has been idle for hours.
-            let waiting = messages.copied().unwrap_or_default();
+            // SQS measures no queue that has been idle for hours: what was in it may be there still.
+            let Some(&waiting) = messages else {
+                self.verdict(Check::DeadLetters, name, Verdict::Unread);
+                continue;
+            };
             let found = (waiting > 0).then(|| {
                 broken(
                     Warning,
@@ -169,26 +211,35 @@ impl Bench<'_> {
     /// Only where the stack has the alarm that the self-test sets off.
     fn self_test(&mut self) {
         let inventory = self.inventory;
-        let Some(alarm) = inventory
-            .alarms
-            .iter()
-            .find(|(name, look)| name.ends_with("-self-test") && look.found().is_some())
-            .map(|(name, _)| name)
-        else {
+        let mut alarms = inventory.alarms.iter();
+        let Some((alarm, look)) = alarms.find(|(name, _)| name.ends_with("-self-test")) else {
             return;
         };
         let check = Check::SelfTest;
+        if look.found().is_none() {
+            return self.verdict(check, alarm, Verdict::Unread);
+        }
         let Some(records) = read_of(self, check, alarm, &inventory.records) else {
             return;
         };
         let last = records.and_then(|records| records.self_test);
-        let late = last.is_none_or(|at| self.now.duration_since(at) > SELF_TEST_MAX_AGE);
-        let found = late.then(|| {
+        let sent = inventory.evidence.found();
+        let sent = sent.and_then(|evidence| evidence.self_test_at);
+        let overdue = match (last, sent) {
+            (Some(at), _) => self.now.duration_since(at) > SELF_TEST_MAX_AGE,
+            (None, Some(sent)) if self.now.duration_since(sent) >= SELF_TEST_ARRIVES => true,
+            // A stack that was just made has had none.
+            (None, _) => return self.verdict(check, alarm, Verdict::Unread),
+        };
+        let found = overdue.then(|| {
             broken(
                 Warning,
-                match last {
-                    Some(at) => format!("the last self-test arrived at {at}"),
-                    None => "no self-test has arrived yet".to_owned(),
+                match (last, sent) {
+                    (Some(at), _) => format!("the last self-test arrived at {at}"),
+                    (None, Some(sent)) => {
+                        format!("no self-test has arrived, the last was made at {sent}")
+                    }
+                    (None, None) => "no self-test has arrived".to_owned(),
                 },
                 "Whether an alarm would reach the failover function is not known.",
                 format!(
@@ -224,7 +275,7 @@ impl Bench<'_> {
         let Some(records) = read_of(self, check, subject, &self.inventory.records) else {
             return;
         };
-        let last = records.and_then(|records| records.last_change);
+        let last = records.and_then(|records| records.last_change.max(records.rehearsed));
         let late = last.is_none_or(|at| self.now.duration_since(at) > REHEARSAL_MAX_AGE);
         let found = late.then(|| {
             let to = self.settings.members.iter().nth(1);
@@ -246,15 +297,37 @@ impl Bench<'_> {
 
     fn vantage_point(&mut self) {
         let (check, subject) = (Check::VantagePoint, self.settings.mrap.alias());
-        let Some(Some(evidence)) = read_of(self, check, subject, &self.inventory.evidence) else {
-            return; // nobody observes yet
+        let unread =
+            self.inventory.witness.found().is_none() && self.inventory.witness != Looked::Absent;
+        let Looked::Found(evidence) = self.evidence else {
+            // Nobody observes yet, or it is not known.
+            return self.verdict(check, subject, Verdict::Unread);
         };
+        if unread {
+            return self.verdict(check, subject, Verdict::Unread);
+        }
         let found = (evidence.vantage_points < 2).then(|| {
+            let (evidence, remedy) = match &self.settings.witness {
+                None => (
+                    format!("members are observed from {} alone", self.inventory.region),
+                    "sam deploy # with a witness in another Region: docs/detection.md".to_owned(),
+                ),
+                Some(witness) => (
+                    format!(
+                        "of {} and the witness in {witness} one is silent or sick, so members are observed from the other alone",
+                        self.inventory.region
+                    ),
+                    format!(
+                        "aws s3api list-objects-v2 --bucket {} --prefix evidence --query 'Contents[].[Key,LastModified]' --output text # says which; docs/detection.md",
+                        self.settings.state_bucket
+                    ),
+                ),
+            };
             broken(
                 Info,
-                format!("members are observed from {} alone", self.inventory.region),
-                "A disturbance between this Region and a member looks like an outage of the member.",
-                "sam deploy # with a witness in another Region: docs/detection.md",
+                evidence,
+                "A disturbance between one Region and a member looks like an outage of the member.",
+                remedy,
             )
         });
         self.rule(check, subject, found);
@@ -264,7 +337,10 @@ impl Bench<'_> {
     fn permissions(&mut self) {
         let mut denied: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (what, trouble) in self.inventory.troubles() {
-            if let Trouble::Denied { action } = trouble {
+            // While a stack is made its policies come one after the other: once is nothing to tell.
+            if let Trouble::Denied { action } = trouble
+                && self.before.contains(what.as_str())
+            {
                 denied.entry(action).or_default().push(what);
             }
         }
@@ -276,7 +352,8 @@ impl Bench<'_> {
                 format!(
                     "sam deploy # its role allows {action}; a bucket or key policy, a boundary or another account's bucket may refuse it"
                 ),
-            );
+            )
+            .of(&things);
             self.rule(Check::Permission, &action, Some(found));
         }
         // Nothing to say of permissions that nobody was refused: a former finding is over.

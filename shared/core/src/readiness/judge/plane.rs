@@ -6,7 +6,7 @@ use super::{Bench, broken, listed};
 use crate::announce::Severity::{Critical, Info, Warning};
 use crate::readiness::check::Check;
 use crate::readiness::finding::Verdict;
-use crate::readiness::inventory::Looked;
+use crate::readiness::inventory::{Looked, routes_at};
 use crate::routes::Dial;
 use crate::settings::Topology;
 
@@ -46,6 +46,7 @@ impl Bench<'_> {
                 "No decision can be made about routes that are not those of the settings: nothing fails over.",
                 format!("{look} # then put MEMBERS right"),
             )
+            .of(seen.symmetric_difference(&wanted))
         });
         self.rule(Check::MembersMatch, mrap.alias(), found);
 
@@ -97,8 +98,11 @@ impl Bench<'_> {
             let evidence = match routes {
                 Looked::Found(_) => None,
                 Looked::Absent => Some(format!("{region} knows no such access point")),
-                Looked::Failed { detail } => Some(format!("{region}: {detail}")),
-                Looked::Denied { .. } => {
+                // One lost packet is nothing to tell people of.
+                Looked::Failed { detail } if self.before.contains(routes_at(region).as_str()) => {
+                    Some(format!("{region}: {detail}"))
+                }
+                Looked::Failed { .. } | Looked::Denied { .. } => {
                     self.verdict(Check::ControlEndpoint, region.as_str(), Verdict::Unread);
                     continue;
                 }
