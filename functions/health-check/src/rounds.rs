@@ -74,6 +74,7 @@ impl<'a> Turn<'a> {
 
     pub(crate) fn rules(&self) -> RoundRules {
         RoundRules {
+            interval: self.deps.settings.probe_interval,
             gap: self.deps.settings.evidence_max_age,
             max_lag: self.deps.settings.max_lag,
         }
