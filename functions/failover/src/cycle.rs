@@ -233,9 +233,15 @@ impl Turn<'_> {
                     .as_ref()
                     .map(sentinel_core::rehearsal::Rehearsal::way_back);
                 let back = order.map(|order| decided(next, &Wish::Failover(order)));
-                match back {
-                    Some(back @ Decision::Act(_)) => return (back, Errand::Back { cut_short }),
-                    Some(Decision::Blocked(assessment)) => {
+                match (back, next.against_the_way_back()) {
+                    (Some(back @ Decision::Act(_)), None) => {
+                        return (back, Errand::Back { cut_short });
+                    }
+                    (Some(Decision::Act(mut assessment)), Some(why)) => {
+                        assessment.explanation = why;
+                        self.notices().rehearsal_stuck(next, &assessment);
+                    }
+                    (Some(Decision::Blocked(assessment)), _) => {
                         self.notices().rehearsal_stuck(next, &assessment);
                     }
                     _ => {}

@@ -349,7 +349,7 @@ impl Turn<'_> {
                 rehearsal.out.decided_at
             )
         });
-        let homeward = state.homeward.as_ref().map(homeward_text);
+        let homeward = state.homeward_at(now).map(homeward_text);
         let explanation: Vec<String> = [Some(sight), hold, Some(triggers), rehearsal, homeward]
             .into_iter()
             .flatten()
@@ -412,7 +412,7 @@ impl Turn<'_> {
                 .as_ref()
                 .map(|proposal| proposal.plan.decision.clone()),
             drift: DriftStatus::of(report, now),
-            homeward: state.homeward.clone(),
+            homeward: state.homeward_at(now).cloned(),
             rehearsal: state.rehearsal.clone(),
             rehearsed: state.rehearsed.clone(),
             failback_suspended: state.failback_suspended.clone(),

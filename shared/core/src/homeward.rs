@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::{Assessment, Decision};
@@ -63,7 +63,17 @@ fn about_home(decision: &Decision) -> Option<(&'static str, &Assessment)> {
     (ruled.1.plan.kind == Kind::Failback).then_some(ruled)
 }
 
+/// A tick and a half: what was not considered since is no longer so.
+const CURRENT: SignedDuration = SignedDuration::from_secs(90);
+
 impl State {
+    /// What is decided about the way home, if there is one to go now.
+    #[must_use]
+    pub fn homeward_at(&self, now: Timestamp) -> Option<&Homeward> {
+        let homeward = self.homeward.as_ref();
+        homeward.filter(|homeward| now.duration_since(homeward.at) <= CURRENT)
+    }
+
     /// Takes note of what the machine decided by itself, with the proposal that comes of it.
     /// Returns what people are to be told.
     pub fn note_homeward(
@@ -72,10 +82,9 @@ impl State {
         thresholds: &Thresholds,
         now: Timestamp,
     ) -> Option<Tell> {
-        let Some((ruling, assessment)) = about_home(decision) else {
-            self.homeward = None;
-            return None;
-        };
+        // Something else may come between: what people were told is kept until the routes change
+        // or the incident ends.
+        let (ruling, assessment) = about_home(decision)?;
         let plan = &assessment.plan;
         let known = self
             .homeward

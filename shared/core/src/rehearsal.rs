@@ -240,6 +240,21 @@ impl State {
         }
     }
 
+    /// What speaks against a member that the way back of the rehearsal would activate.
+    #[must_use]
+    pub fn against_the_way_back(&self) -> Option<String> {
+        let rehearsal = self.rehearsal.as_ref()?;
+        let serving = rehearsal.away.active();
+        let mut home = rehearsal.before.active();
+        home.retain(|region| !serving.contains(region));
+        let mut triggers = self.triggers.iter();
+        let trigger = triggers.find(|trigger| home.contains(&trigger.region))?;
+        let (source, region) = (&trigger.source, &trigger.region);
+        Some(format!(
+            "{source} speaks against {region}: the rehearsal goes back when it no longer does."
+        ))
+    }
+
     fn leg(&mut self, decision: &str) -> Option<&mut Leg> {
         let rehearsal = self.rehearsal.as_mut()?;
         [Some(&mut rehearsal.out), rehearsal.back.as_mut()]
@@ -366,16 +381,23 @@ impl State {
         let cut_short = |why: String| Next::Return {
             cut_short: Some(why),
         };
+        let serving = rehearsal.away.active();
         if let Some(evidence) = evidence {
-            for region in rehearsal.guests() {
+            for region in &serving {
+                let verdict = evidence.verdict(region);
                 if matches!(
-                    evidence.verdict(&region),
+                    verdict,
                     Verdict::Bad | Verdict::Throttled | Verdict::Misconfigured
                 ) {
-                    let verdict = evidence.verdict(&region).as_str();
+                    let verdict = verdict.as_str();
                     return cut_short(format!("the probes find {region} {verdict}"));
                 }
             }
+        }
+        let mut triggers = self.triggers.iter();
+        if let Some(trigger) = triggers.find(|trigger| serving.contains(&trigger.region)) {
+            let (source, region) = (&trigger.source, &trigger.region);
+            return cut_short(format!("{source} speaks against {region}"));
         }
         if rehearsal.scheduled
             && let Some((name, _)) = alarms.find(|(_, now)| blocks_rehearsals(now) == Some(true))

@@ -463,13 +463,26 @@ fn waiting_is_answered_with_every_guard_and_blocks_nothing() {
 }
 
 #[test]
-fn what_was_noted_is_forgotten_when_it_is_over() {
+fn who_was_reminded_is_not_told_again_after_a_blip_and_what_is_over_is_not_shown() {
     let mut world = after_an_outage("approve");
-    note(&mut world);
-    assert!(world.state.homeward.is_some());
-    world.outage(B);
-    let decision = world.tick();
-    let thresholds = world.settings.thresholds.clone();
-    world.state.note_homeward(&decision, &thresholds, world.now);
-    assert!(world.state.homeward.is_none());
+    assert!(note(&mut world).is_some());
+    assert!(world.state.homeward_at(world.now).is_some());
+
+    let quiet = world.state.triggers.clone();
+    world.alarm(B);
+    for _ in 0..2 {
+        wait(&mut world, 60);
+        let decision = world.tick();
+        let thresholds = world.settings.thresholds.clone();
+        let told = world.state.note_homeward(&decision, &thresholds, world.now);
+        assert_eq!(told, None, "{decision:?}");
+    }
+    assert_eq!(world.state.homeward_at(world.now), None);
+
+    world.state.triggers = quiet;
+    assert_eq!(note(&mut world), None, "told before");
+    assert!(world.state.homeward_at(world.now).is_some());
+    let now = world.now;
+    world.state.close_incident(now, "acknowledged");
+    assert_eq!(world.state.homeward, None);
 }

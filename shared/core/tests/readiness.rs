@@ -791,7 +791,12 @@ fn the_page_describes_exactly_the_table() {
         .filter_map(|line| {
             let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
             match cells.as_slice() {
-                [name, severity, expects, ..] if name.starts_with('`') => Some((
+                [
+                    name,
+                    severity @ ("critical" | "warning" | "info"),
+                    expects,
+                    ..,
+                ] => Some((
                     format!("{} {severity}", name.trim_matches('`')),
                     (*expects).to_owned(),
                 )),

@@ -192,6 +192,71 @@ fn trouble_brings_it_back_before_its_time() {
 }
 
 #[test]
+fn an_alarm_about_who_serves_brings_it_back_and_one_about_home_keeps_it_away() {
+    let mut world = away(false);
+    world.alarm(B);
+    let Next::Return { cut_short } = next(&world) else {
+        panic!("it waits")
+    };
+    assert!(cut_short.unwrap().contains(B));
+    assert_eq!(world.state.against_the_way_back(), None);
+
+    let mut world = away(false);
+    world.alarm(A);
+    assert_eq!(next(&world), Next::Wait);
+    let why = world.state.against_the_way_back().unwrap();
+    assert!(why.contains(A), "{why}");
+    // One about a member that takes no part says nothing.
+    let mut world = away(false);
+    world.alarm(C);
+    assert_eq!(next(&world), Next::Wait);
+    assert_eq!(world.state.against_the_way_back(), None);
+}
+
+/// Where nobody is passive one member rests meanwhile, and the others serve without it.
+#[test]
+fn active_active_members_serve_for_the_one_that_rests() {
+    let resting = || {
+        let mut world = World::quiet(&[100, 100, 100]);
+        let decision = rehearse(&world, &[], false);
+        let plan = assessed(&decision).plan.clone();
+        let wanted = order(&[], &[], &[]);
+        world
+            .state
+            .open_incident(plan.asked_at, &region(A), world.now);
+        world
+            .state
+            .begin_rehearsal(&plan, &wanted, false, world.now);
+        world.routes = plan.after.clone();
+        world.state.settle(&plan, world.now);
+        world
+    };
+    let mut world = resting();
+    assert_eq!(world.routes, dials(&[0, 100, 100]));
+    wait(&mut world, 30);
+    prove(&mut world);
+    wait(&mut world, 300);
+    assert_eq!(next(&world), Next::Return { cut_short: None });
+    let back = world.state.rehearsal.clone().unwrap().way_back();
+    let decision = world.ask(Wish::Failover(back));
+    assert_eq!(acts(&decision), dials(&[100, 100, 100]));
+    let plan = &assessed(&decision).plan;
+    assert_eq!((plan.kind, plan.by), (Kind::Switchover, Actor::Operator));
+
+    let mut world = resting();
+    world.health(C, Verdict::Bad, 5);
+    let Next::Return { cut_short } = next(&world) else {
+        panic!("it waits")
+    };
+    assert!(cut_short.unwrap().contains(C));
+    let back = world.state.rehearsal.clone().unwrap().way_back();
+    assert_eq!(
+        acts(&world.ask(Wish::Failover(back))),
+        dials(&[100, 100, 100])
+    );
+}
+
+#[test]
 fn blocking_alarms_end_the_schedules_only() {
     let alarm = |state| AlarmNow::State {
         state,

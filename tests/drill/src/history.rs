@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use sentinel_core::readiness::Report;
 use sentinel_core::settings::Thresholds;
 use sentinel_core::state::{Actor as By, Plan, State};
 use serde_json::Value;
@@ -233,6 +234,8 @@ pub struct History {
     pub submissions: BTreeMap<u64, String>,
     /// Every version of the state document, with its time.
     pub states: Vec<(SimTime, State)>,
+    /// Every version of the readiness check's report, in order.
+    pub reports: Vec<(SimTime, Report)>,
     /// Truth: every publication.
     pub published: Vec<Published>,
     /// Truth: every state change of the watchdog's alarm, which sends its own message.

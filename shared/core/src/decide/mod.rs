@@ -494,10 +494,14 @@ impl Context<'_> {
         } else {
             active.difference(&order.to).cloned().collect()
         };
-        let planned = !from.is_empty()
-            && from
-                .iter()
-                .all(|region| self.verdict(region) == Verdict::Good);
+        // Where nobody is left, members are added to those that serve.
+        let left = if from.is_empty() && !order.to.is_empty() {
+            &active
+        } else {
+            &from
+        };
+        let mut verdicts = left.iter().map(|region| self.verdict(region));
+        let planned = !left.is_empty() && verdicts.all(|verdict| verdict == Verdict::Good);
         let basis = if planned {
             Basis::Switchover
         } else {

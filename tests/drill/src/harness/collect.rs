@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sentinel_core::readiness::{REPORT_KEY, Report};
 use sentinel_core::state::State;
 use simulator::truth::Published;
 use simulator::{SimTime, Simulator, World};
@@ -20,6 +21,7 @@ pub(super) fn history(sim: &Simulator, stage: Stage, witnesses: &Witnesses) -> H
         &machine.health,
         &machine.collector,
         &machine.redrive,
+        &machine.readiness,
     ] {
         let (invoked, said) = lambda.records();
         invocations.extend(invoked);
@@ -46,6 +48,7 @@ pub(super) fn history(sim: &Simulator, stage: Stage, witnesses: &Witnesses) -> H
             routes: world.route_history(ALIAS).to_vec(),
             submissions,
             states: states(world),
+            reports: reports(world),
             published: pages(world),
             watchdog: machine.barks.lock().unwrap().clone(),
             outages: world.outages(),
@@ -130,6 +133,21 @@ fn states(world: &World) -> Vec<(SimTime, State)> {
         .collect();
     states.reverse();
     states
+}
+
+fn reports(world: &World) -> Vec<(SimTime, Report)> {
+    let mrap = mrap_arn().parse().expect("an ARN");
+    let versions = world.versions(STATE_BUCKET, REPORT_KEY).into_iter();
+    let mut reports: Vec<(SimTime, Report)> = versions
+        .filter(|version| !version.delete_marker)
+        .map(|version| {
+            let document = serde_json::from_slice(&version.body).expect("JSON");
+            let report = Report::parse(document, &mrap).expect("a report");
+            (version.last_modified, report)
+        })
+        .collect();
+    reports.reverse();
+    reports
 }
 
 fn data_keys(world: &World, bucket: &str) -> Vec<String> {

@@ -141,8 +141,10 @@ fn recorded(history: &History) -> BTreeMap<&str, (SimTime, bool)> {
     let redrive = history.backlog.recorded.iter();
     let redrive = redrive.map(|(id, (at, reminder))| (id.as_str(), (*at, *reminder)));
     let mut recorded: BTreeMap<&str, (SimTime, bool)> = redrive.collect();
-    for (at, state) in &history.states {
-        for announcement in &state.outbox {
+    let of_failover = history.states.iter().map(|(at, one)| (at, &one.outbox));
+    let of_readiness = history.reports.iter().map(|(at, one)| (at, &one.outbox));
+    for (at, outbox) in of_failover.chain(of_readiness) {
+        for announcement in outbox {
             let entry = (*at, announcement.event.is_reminder());
             recorded
                 .entry(announcement.event_id.as_str())

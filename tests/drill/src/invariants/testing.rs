@@ -87,6 +87,7 @@ impl Story {
             }],
             submissions: BTreeMap::new(),
             states: Vec::new(),
+            reports: Vec::new(),
             published: Vec::new(),
             watchdog: Vec::new(),
             outages: Vec::new(),

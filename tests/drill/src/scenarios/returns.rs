@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_secs(4 * TICK.as_secs() + 30);
 fn goes_home() -> Stage {
     let mut stage = Stage {
         is_checked: true,
-        ..Stage::default()
+        ..Stage::default().watched()
     };
     for (name, value) in [("FAILBACK", "automatic"), ("DRAIN_OPERATIONS", "30")] {
         stage.settings.insert(name.to_owned(), value.to_owned());
@@ -184,7 +184,7 @@ pub(super) const SCHEDULED_REHEARSAL: Scenario = Scenario {
         let mut stage = Stage {
             is_checked: true,
             alarms: vec![ORDERS.to_owned()],
-            ..Stage::default()
+            ..Stage::default().watched()
         };
         for (name, value) in [
             // The world begins on a Friday at 16:00.

@@ -31,7 +31,10 @@ fn settings<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
 fn readiness(stage: &Stage, findings: &Value) {
     stage.simulator().with(|world| {
         let at = world.calendar(world.now()) - jiff::SignedDuration::from_mins(5);
-        let report = json!({"schema": 1, "observedAt": at, "checked": 9, "findings": findings});
+        let report = json!({
+            "schema": 1, "mrap": format!("arn:aws:s3::111122223333:accesspoint/{}", integration::ALIAS), "observedAt": at, "checked": 9,
+            "findings": findings, "digestAt": at, "writtenBy": "a-look",
+        });
         world.put_object_as_person("sentinel-state", "drift.json", report.to_string());
     });
 }
@@ -152,7 +155,12 @@ async fn home_is_taken_when_nothing_is_on_its_way_any_more() {
     // A finding about home keeps it away as well.
     readiness(
         &stage,
-        &json!([{"severity": "critical", "check": "versioning", "subject": "app-use1", "targets": [HOME]}]),
+        &json!([{
+            "id": "versioning/app-use1", "check": "versioning", "severity": "critical",
+            "subject": "app-use1", "targets": [HOME], "evidence": "app-use1: versioning is off",
+            "consequence": "Nothing is replicated.", "remedy": "aws s3api put-bucket-versioning …",
+            "since": "2026-11-20T16:00:00Z",
+        }]),
     );
     assert_answer(&function.answer(tick("drifted")).await, "no-change");
     readiness(&stage, &json!([]));

@@ -28,7 +28,7 @@ const DRIFTS: &[Drift] = &[
     (|w| edit(w, HOME, |rule| rule.metrics = false), &["rule-metrics/app-use1 to app-euw1"], |w| edit(w, HOME, |rule| rule.metrics = true)),
     (|w| edit(w, HOME, |rule| rule.delete_markers = true), &["delete-markers/app-use1 and app-euw1"], |w| edit(w, HOME, |rule| rule.delete_markers = false)),
     (|w| edit(w, HOME, |rule| rule.replica_modifications = false), &["replica-modifications/app-use1 and app-euw1"], |w| edit(w, HOME, |rule| rule.replica_modifications = true)),
-    (|w| edit(w, HOME, |rule| "data/".clone_into(&mut rule.prefix)), &["canary-scope/app-use1 to app-euw1", "rule-scope/app-use1 and app-euw1"], |w| edit(w, HOME, |rule| rule.prefix.clear())),
+    (|w| edit(w, HOME, |rule| "data/".clone_into(&mut rule.prefix)), &["rule-scope/app-use1 and app-euw1", "canary-scope/app-use1 to app-euw1"], |w| edit(w, HOME, |rule| rule.prefix.clear())),
     (|w| edit(w, HOME, |rule| rule.replica_kms_key = Some(KEY.to_owned())), &["kms-replica-key/app-use1 to app-euw1"], |w| edit(w, HOME, |rule| rule.replica_kms_key = None)),
     (|w| w.set_encryption(HOME, Encryption::SseKms { key: KEY.to_owned() }), &["kms-replication/app-use1 to app-euw1"], |w| w.set_encryption(HOME, Encryption::SseS3)),
     (|w| w.set_encryption("work-use1", Encryption::SseKms { key: KEY.to_owned() }), &["work-bucket-encryption/work-use1"], |w| w.set_encryption("work-use1", Encryption::SseS3)),

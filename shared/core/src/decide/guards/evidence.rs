@@ -61,12 +61,15 @@ impl Context<'_> {
         match basis {
             Basis::Failback | Basis::Homeward { .. } => self.home_is_stable(basis, wanted),
             Basis::Switchover | Basis::Rehearsal { .. } => {
-                let detail = sights(&wanted.from);
-                if wanted
-                    .from
-                    .iter()
-                    .all(|region| self.verdict(region) == Verdict::Good)
-                {
+                // Where nobody is left, members are added to those that serve.
+                let serving = if wanted.from.is_empty() {
+                    self.observation.routes.active()
+                } else {
+                    wanted.from.clone()
+                };
+                let detail = sights(&serving);
+                let mut verdicts = serving.iter().map(|region| self.verdict(region));
+                if verdicts.all(|verdict| verdict == Verdict::Good) {
                     pass(detail)
                 } else {
                     unknown(detail)
