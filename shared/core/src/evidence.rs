@@ -327,6 +327,12 @@ impl Evidence {
         now.duration_since(self.observed_at) <= max_age && !self.is_of_the_future(now)
     }
 
+    /// Whether it is the other one that is to be decided on: it is newer, and believable.
+    #[must_use]
+    pub fn yields_to(&self, other: &Self, now: Timestamp, max_age: SignedDuration) -> bool {
+        other.observed_at > self.observed_at && other.is_fresh(now, max_age)
+    }
+
     /// Whether the clock of whoever wrote it, or ours, is wrong by more than a minute.
     #[must_use]
     pub fn is_of_the_future(&self, now: Timestamp) -> bool {

@@ -527,6 +527,26 @@ fn who_cannot_speak_leaves_it_to_the_other() {
     assert_eq!(alone, None, "whoever needs evidence looks for himself");
 }
 
+#[test]
+fn the_newest_evidence_is_decided_on() {
+    for (recorded, remembered, yields) in [
+        (20, 10, true),
+        (10, 20, false),
+        (10, 10, false),
+        (100, 91, false),
+        // Of a clock that was wrong by an hour.
+        (20, -3600, false),
+    ] {
+        let good = [Verdict::Good, Verdict::Good];
+        let (one, two) = (
+            view(recorded, true, good, 0),
+            view(remembered, true, good, 0),
+        );
+        let said = one.yields_to(&two, now(), secs(90));
+        assert_eq!(said, yields, "{recorded} s old against {remembered} s");
+    }
+}
+
 fn any_verdict() -> impl Strategy<Value = Verdict> {
     prop::sample::select(vec![
         Verdict::Good,
