@@ -71,6 +71,14 @@ class Further:
 
 
 @dataclass(frozen=True)
+class Watchdog:
+    """Where the automation's heartbeat is waited for, and who is told when it stops."""
+
+    region: str
+    notification_email: str
+
+
+@dataclass(frozen=True)
 class Config:
     name: str
     account: str | None  # None: whatever the credentials belong to
@@ -85,6 +93,7 @@ class Config:
     encryption: str
     bucket_key: bool
     further: Further | None
+    watchdog: Watchdog | None
     forwarded_states: tuple[str, ...]
     tags: dict[str, str]
 
@@ -99,6 +108,10 @@ class Config:
     @property
     def access_point_stack(self):
         return f"{self.name}-access-point"
+
+    @property
+    def watchdog_stack(self):
+        return f"{self.name}-watchdog"
 
 
 def load(path):
@@ -136,6 +149,7 @@ def parse(document):
     states = forwarding.texts("states", STATES, "ALARM, OK or INSUFFICIENT_DATA", ("ALARM", "OK"))
     forwarding.nothing_else()
     further = _further(top.table("further_destination"), kind) if "further_destination" in document else None
+    watchdog = _watchdog(top.table("watchdog"), control_region, email) if "watchdog" in document else None
     tags = top.table("tags").all_texts()
     top.nothing_else()
     _check_members(members, problems)
@@ -159,6 +173,7 @@ def parse(document):
         encryption=kind,
         bucket_key=bucket_key,
         further=further,
+        watchdog=watchdog,
         forwarded_states=states,
         tags=tags,
     )
@@ -239,6 +254,19 @@ def _further(table, kind):
     if kind == "kms" and not further.kms_key_arn:
         table.problem("kms_key_arn is needed with kms members: objects without it would fail to replicate")
     return further
+
+
+def _watchdog(table, control_region, email):
+    watchdog = Watchdog(
+        region=table.text("region", REGION, "a Region such as us-west-2"),
+        notification_email=table.text("notification_email", EMAIL, "one e-mail address", email),
+    )
+    table.nothing_else()
+    if watchdog.region and watchdog.region == control_region:
+        table.problem("region is the control Region, whose loss it is to tell of: choose another one")
+    if not watchdog.notification_email:
+        table.problem("nobody is told: give notification_email, here or at the top")
+    return watchdog
 
 
 class _Table:

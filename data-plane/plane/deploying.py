@@ -69,7 +69,18 @@ class Deployment:
             for member in config.members:
                 Buckets(self._clients, progress, self._plan).mend(member, keys)
 
+        if config.watchdog:
+            self._watch(arn, queue)
+
         self._say_the_end(arn, keys, queue)
+
+    def _watch(self, arn, queue):
+        """Only once there is a heartbeat to wait for: it would call people at once."""
+        self._progress.step(f"The watchdog in {self._config.watchdog.region}")
+        if arn and queue:
+            self._stacks.bring_about([self._plan.watchdog(arn)])
+        else:
+            self._progress.say("not yet: it waits for the heartbeat of the automation, which does not exist")
 
     def _look_around(self):
         """The Regions whose member stack is there, and those of them that are wired to an automation.
@@ -181,7 +192,8 @@ class Deployment:
                 "NOTE nobody is told of anything yet: append NotificationEmail=… or subscribe to the automation's topic"
             )
         if not queue:
-            print("\nThen run this again: it wires the replication events and alarms to that stack.")
+            watch = ", and makes the watchdog" if config.watchdog else ""
+            print(f"\nThen run this again: it wires the replication events and alarms to that stack{watch}.")
 
     def _somebody_is_told(self):
         """By the configuration, or by what the automation was given since it exists."""

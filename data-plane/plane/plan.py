@@ -22,8 +22,10 @@ class Plan:
 
     def stacks(self):
         """Region and name of every stack."""
-        members = [(member.region, self.config.member_stack) for member in self.config.members]
-        return [(MRAP_REGION, self.config.access_point_stack), *members]
+        config = self.config
+        members = [(member.region, config.member_stack) for member in config.members]
+        watchdogs = [(config.watchdog.region, config.watchdog_stack)] if config.watchdog else []
+        return [(MRAP_REGION, config.access_point_stack), *members, *watchdogs]
 
     def own_tags(self):
         """What tells our stacks from others of the same name."""
@@ -69,18 +71,37 @@ class Plan:
             tags=self._tags(),
         )
 
+    def watchdog(self, arn):
+        watchdog = self.config.watchdog
+        return Wanted(
+            region=watchdog.region,
+            name=self.config.watchdog_stack,
+            template=templates.watchdog(),
+            parameters={
+                "MrapArn": arn,
+                "Members": self._members(self.bucket),
+                "ControlRegion": self.config.control_region,
+                "NotificationEmail": watchdog.notification_email,
+            },
+            tags=self._tags(),
+        )
+
+    def _members(self, bucket):
+        return ",".join(f"{bucket(member)}@{member.region}" for member in self.config.members)
+
     def automation(self, arn, keys):
         """The parameters of template.yaml that follow from all this; SAM refuses an empty one."""
         members = self.config.members
         parameters = {
             "MrapArn": arn,
-            "Members": ",".join(f"{self.bucket(member)}@{member.region}" for member in members),
-            "WorkBuckets": ",".join(f"{self.work_bucket(member)}@{member.region}" for member in members),
+            "Members": self._members(self.bucket),
+            "WorkBuckets": self._members(self.work_bucket),
             "Topology": self.config.topology,
             "CanaryPrefix": self.config.canary_prefix,
             "ReplicationEventTopicArns": ",".join(self.events_topic(member) for member in members),
             "MemberKmsKeyArns": ",".join(keys[member.region] for member in members) if keys else "",
             "NotificationEmail": self.config.notification_email,
+            "HeartbeatRegion": self.config.watchdog.region if self.config.watchdog else "",
             # Without it the control Region drops what the members forward.
             "TriggerAlarms": ",".join(dict.fromkeys(alarm for member in members for alarm in member.alarms)),
         }

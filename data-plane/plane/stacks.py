@@ -11,6 +11,7 @@ from plane.progress import Failed
 WAIT_SECONDS = 45 * 60  # creating an access point takes AWS up to half an hour
 
 _GONE = "DELETE_COMPLETE"
+_HIDDEN = "****"  # what is told of a parameter with NoEcho
 _NEVER_WORKED = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")  # nothing in them, and no update possible
 _WORKING = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 
@@ -174,7 +175,7 @@ class Stacks:
         present = parameters_of(stack)
         for key in sorted(present.keys() | wanted.parameters.keys()):
             before, after = present.get(key, ""), wanted.parameters.get(key, "")
-            if before != after:
+            if before not in (after, _HIDDEN):
                 differences.append(f'{key} "{before}" -> "{after}"')
         if {each["Key"]: each["Value"] for each in stack.get("Tags", [])} != wanted.tags:
             differences.append("tags")

@@ -26,6 +26,11 @@ def access_point(members):
     return render("access-point.yaml", {"Member": members})
 
 
+def watchdog():
+    """watchdog.yaml, which has no blocks."""
+    return render("watchdog.yaml", {})
+
+
 def write(members, folder):
     """Writes both templates for so many members into a folder; answers with an exit code."""
     folder, written = Path(folder), []

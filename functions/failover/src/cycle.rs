@@ -163,12 +163,13 @@ impl Turn<'_> {
         *unknown_region = self.note_transitions(&mut next, task.transitions).await;
         let seen = self.look(&next, seen, &task.wish).await?;
         let now = self.now();
+        let max_age = self.deps.settings.thresholds.evidence_max_age;
         match &next.evidence {
-            // Another invocation probed while this one lost a race.
-            Some(newer) if seen.probed && newer.observed_at > seen.evidence.observed_at => {
+            // Another invocation probed since the health check's last round, or while this one lost
+            // a race.
+            Some(newer) if seen.evidence.yields_to(newer, now, max_age) => {
                 seen.evidence = newer.clone();
             }
-            Some(newer) if newer.observed_at > seen.evidence.observed_at => {}
             // Whoever reads the document later finds what was decided on beside the decision.
             _ => next.evidence = Some(seen.evidence.without_pairs()),
         }

@@ -389,11 +389,14 @@ impl Turn<'_> {
                             |member| member.detail.clone(),
                         ),
                         since: member.map(|member| member.since),
+                        latency_millis: member.and_then(|member| member.latency_millis),
+                        bad_rounds: member.map_or(0, |member| member.bad_rounds),
                         age_seconds: evidence
                             .map(|evidence| now.duration_since(evidence.observed_at).as_secs()),
                     }
                 })
                 .collect(),
+            vantage_points: evidence.map(|evidence| evidence.vantage_points),
             serving: evidence.and_then(|evidence| evidence.serving.clone()),
             pairs: evidence.map_or_else(Vec::new, |evidence| evidence.pairs.clone()),
             self_test: state.self_test.clone(),

@@ -35,6 +35,9 @@ pub enum RecordError {
         /// What stands in it.
         found: String,
     },
+    /// It took longer than the invocation lasts.
+    #[error("the state store was too slow for the time that was left")]
+    Slow,
     /// Others kept changing it.
     #[error("others kept changing {0}")]
     Contended(&'static str),

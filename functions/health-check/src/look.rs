@@ -29,19 +29,12 @@ pub(crate) struct Looked(Mutex<Found>);
 #[derive(Debug, Default)]
 struct Found {
     serving: Option<ServingEvidence>,
-    active: Option<BTreeSet<Region>>,
     pairs: Vec<(Region, Region, PairMetrics)>,
 }
 
 impl Looked {
     fn note(&self, write: impl FnOnce(&mut Found)) {
         write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// The members that are active by the routes, if these were read.
-    pub(crate) fn active(&self) -> Option<BTreeSet<Region>> {
-        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        found.active.clone()
     }
 
     /// Puts what was found into evidence.
@@ -110,10 +103,7 @@ impl Turn<'_> {
         };
         let serving = ServingEvidence::compared(regions, &seen, active.as_ref(), self.now());
         self.measure_serving(&serving);
-        looked.note(|found| {
-            found.active = active;
-            found.serving = Some(serving);
-        });
+        looked.note(|found| found.serving = Some(serving));
     }
 
     /// S3's own replication metrics of every pair, if this run is the first of its period.

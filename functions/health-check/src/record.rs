@@ -142,13 +142,23 @@ impl Turn<'_> {
         }
     }
 
-    /// Writes a round down, unless something newer is there.
+    /// Writes a round down, unless something newer is there. Ends before the invocation does.
     pub(crate) async fn record(
         &self,
         known: &mut Known,
         round: &Round,
         looked: &Looked,
     ) -> Recorded {
+        let left = self.deps.edge.left(self.deadline);
+        let work = self.race(known, round, looked);
+        if let Some(recorded) = self.deps.edge.within(left, work).await {
+            return recorded;
+        }
+        known.evidence = Some(self.evidence_of(known, round, looked));
+        Recorded::Failed(RecordError::Slow)
+    }
+
+    async fn race(&self, known: &mut Known, round: &Round, looked: &Looked) -> Recorded {
         for _ in 0..RACES {
             if known.expected.is_none() {
                 match self.read().await {

@@ -22,6 +22,9 @@ const LONGEST: SignedDuration = SignedDuration::from_secs(70);
 /// Kept free before the deadline for recording the last round and waking somebody.
 const RESERVE: SignedDuration = SignedDuration::from_secs(8);
 
+/// Kept free before the deadline for the answer, or the error that says what was slow.
+const ANSWER: SignedDuration = SignedDuration::from_secs(1);
+
 /// How long a round may take beyond the time limits of its requests.
 const ROUND_SLACK: SignedDuration = SignedDuration::from_secs(1);
 
@@ -32,8 +35,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) request_id: &'a str,
     /// This run, as the evidence names it.
     pub(crate) run: Run,
-    /// When Lambda ends the invocation.
-    deadline: Timestamp,
+    /// When everything but the answer is over: a moment before Lambda ends the invocation.
+    pub(crate) deadline: Timestamp,
     /// When the last round may begin.
     end: Timestamp,
     /// Writes made so far: numbers them for the store.
@@ -57,7 +60,7 @@ impl<'a> Turn<'a> {
                 id: request_id.to_owned(),
                 started_at: began,
             },
-            deadline,
+            deadline: later(deadline, -ANSWER),
             end: later(began, LONGEST).min(last),
             writes: AtomicUsize::new(0),
         }
@@ -74,6 +77,7 @@ impl<'a> Turn<'a> {
 
     pub(crate) fn rules(&self) -> RoundRules {
         RoundRules {
+            interval: self.deps.settings.probe_interval,
             gap: self.deps.settings.evidence_max_age,
             max_lag: self.deps.settings.max_lag,
         }
@@ -123,7 +127,7 @@ impl<'a> Turn<'a> {
                     answer.recorded += 1;
                     self.measure_self_test(known.evidence(), round.at);
                     if let Some(evidence) = known.evidence() {
-                        answer.wakes += waker.wake(evidence, looked).await;
+                        answer.wakes += waker.wake(evidence).await;
                     }
                 }
                 Recorded::Superseded | Recorded::TakenOver => {}

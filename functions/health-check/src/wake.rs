@@ -3,10 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use sentinel_aws::announce::OutgoingMessage;
 use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, Verdict};
-use sentinel_core::names::Region;
 use sentinel_core::wake::Wake;
 
-use crate::look::Looked;
 use crate::record::WITNESS_KEY;
 use crate::rounds::{Turn, later};
 
@@ -15,6 +13,9 @@ const AGAIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long publishing may take. What is not published by then is tried after the next round.
 const PUBLISH: SignedDuration = SignedDuration::from_secs(5);
+
+/// How long reading what the witness saw may take; without it the wake-up speaks for one alone.
+const WITNESS: SignedDuration = SignedDuration::from_secs(3);
 
 /// Wakes, and remembers when it last did.
 #[derive(Debug)]
@@ -28,19 +29,20 @@ impl<'a> Waker<'a> {
         Self { turn, last: None }
     }
 
-    /// Publishes for every active member that was found bad often enough, and says how many
-    /// messages were taken. The evidence is written down by now: whoever is woken reads it.
-    pub(crate) async fn wake(&mut self, evidence: &Evidence, looked: &Looked) -> u32 {
+    /// Publishes for every member that was found bad often enough, and says how many messages were
+    /// taken. The evidence is written down by now, and the routes may have been turned a moment ago:
+    /// whoever is woken reads both.
+    pub(crate) async fn wake(&mut self, evidence: &Evidence) -> u32 {
         let Some(control) = &self.turn.deps.control else {
             return 0;
         };
         let now = self.turn.now();
         let recently = self.last.is_some_and(|last| now < later(last, AGAIN));
-        if recently || self.bad(evidence, looked).is_empty() {
+        if recently || self.bad(evidence).is_empty() {
             return 0;
         }
         let agreed = self.agreed(evidence).await;
-        let wakes = self.bad(&agreed, looked);
+        let wakes = self.bad(&agreed);
         let mut taken = 0;
         for wake in &wakes {
             let until = self.turn.within(PUBLISH);
@@ -62,16 +64,13 @@ impl<'a> Waker<'a> {
         taken
     }
 
-    /// The active members that were bad for enough rounds. Without the routes any member counts:
-    /// whoever is woken reads them.
-    fn bad(&self, evidence: &Evidence, looked: &Looked) -> Vec<Wake> {
-        let active = looked.active();
-        let serves = |region: &Region| active.as_ref().is_none_or(|active| active.contains(region));
+    /// The members that were bad for enough rounds.
+    fn bad(&self, evidence: &Evidence) -> Vec<Wake> {
         let enough = self.turn.deps.settings.detection_rounds;
         let members = evidence.members.iter();
         members
             .filter(|member| evidence.verdict(&member.region) == Verdict::Bad)
-            .filter(|member| member.bad_rounds >= enough && serves(&member.region))
+            .filter(|member| member.bad_rounds >= enough)
             .map(|member| Wake {
                 region: member.region.clone(),
                 since: member.since,
@@ -87,11 +86,19 @@ impl<'a> Waker<'a> {
         if deps.settings.witness.is_none() {
             return evidence.clone();
         }
-        let witness = match deps.store.load_optional::<Evidence>(WITNESS_KEY).await {
-            Ok(found) => found
+        let left = deps.edge.left(self.turn.within(WITNESS));
+        let reading = deps.store.load_optional::<Evidence>(WITNESS_KEY);
+        let witness = match deps.edge.within(left, reading).await {
+            None => {
+                let slow = "it takes too long";
+                self.turn
+                    .warn("the witness's evidence cannot be read", &slow);
+                None
+            }
+            Some(Ok(found)) => found
                 .map(|(witness, _)| witness)
                 .filter(|witness| witness.schema == EVIDENCE_SCHEMA),
-            Err(error) => {
+            Some(Err(error)) => {
                 self.turn
                     .warn("the witness's evidence cannot be read", &error);
                 None

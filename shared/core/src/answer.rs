@@ -112,6 +112,11 @@ pub struct MemberStatus {
     /// Since when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// How long the health check's latest round took there, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_millis: Option<u64>,
+    /// The health check's bad rounds in a row.
+    pub bad_rounds: u32,
     /// Age of the evidence in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_seconds: Option<i64>,
@@ -230,6 +235,9 @@ pub struct StatusDetails {
     pub triggers: Vec<Trigger>,
     /// What the members look like.
     pub evidence: Vec<MemberStatus>,
+    /// From how many Regions they were looked at, if at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vantage_points: Option<u8>,
     /// Which Regions the access point really serves, if the health check looked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serving: Option<ServingEvidence>,

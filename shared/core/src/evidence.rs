@@ -190,6 +190,10 @@ pub struct MemberEvidence {
     /// Per member, the origin time of its newest canary that was readable here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub seen: BTreeMap<Region, Timestamp>,
+    /// The members whose canaries no rule brings here, each with the origin time of the copy that is
+    /// here of a time when one did. Such a copy bounds nothing, so it does not stand in `seen`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub out_of_scope: BTreeMap<Region, Option<Timestamp>>,
     /// How long the latest round of the health check took here, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_millis: Option<u64>,
@@ -269,11 +273,13 @@ impl Evidence {
             .map(|seen_now| {
                 let before = previous.and_then(|evidence| evidence.member(&seen_now.region));
                 let (verdict, detail) = verdict_of(seen_now);
+                let out_of_scope = still_out_of_scope(before, seen_now, round);
                 let mut seen = before.map(|b| b.seen.clone()).unwrap_or_default();
                 for (origin, at) in &seen_now.seen {
                     let newest = seen.entry(origin.clone()).or_insert(*at);
                     *newest = (*newest).max(*at);
                 }
+                seen.retain(|origin, _| !out_of_scope.contains_key(origin));
                 MemberEvidence {
                     region: seen_now.region.clone(),
                     verdict,
@@ -289,6 +295,7 @@ impl Evidence {
                         before.and_then(|b| b.last_write)
                     },
                     seen,
+                    out_of_scope,
                     latency_millis: None,
                     bad_rounds: 0,
                 }
@@ -318,6 +325,12 @@ impl Evidence {
     #[must_use]
     pub fn is_fresh(&self, now: Timestamp, max_age: SignedDuration) -> bool {
         now.duration_since(self.observed_at) <= max_age && !self.is_of_the_future(now)
+    }
+
+    /// Whether it is the other one that is to be decided on: it is newer, and believable.
+    #[must_use]
+    pub fn yields_to(&self, other: &Self, now: Timestamp, max_age: SignedDuration) -> bool {
+        other.observed_at > self.observed_at && other.is_fresh(now, max_age)
     }
 
     /// Whether the clock of whoever wrote it, or ours, is wrong by more than a minute.
@@ -365,6 +378,25 @@ impl Evidence {
         let arrived = *self.member(target)?.seen.get(source)?;
         Some(last_write.duration_since(arrived).max(SignedDuration::ZERO))
     }
+}
+
+/// The members whose canaries still come here by no rule: until S3 says at the source that they are
+/// replicated, or a newer one has come. That their source cannot be asked just now changes nothing.
+fn still_out_of_scope(
+    before: Option<&MemberEvidence>,
+    here: &MemberRound,
+    round: &Round,
+) -> BTreeMap<Region, Option<Timestamp>> {
+    let is_covered = |origin: &Region| {
+        let mut members = round.members.iter();
+        members.any(|member| &member.region == origin && member.replicates == Some(true))
+    };
+    let mut out_of_scope = before.map(|b| b.out_of_scope.clone()).unwrap_or_default();
+    out_of_scope.retain(|origin, left| {
+        let newest = here.seen.get(origin).copied();
+        newest <= *left && !is_covered(origin)
+    });
+    out_of_scope
 }
 
 /// The verdict of one member's write and read together: the worse one speaks.

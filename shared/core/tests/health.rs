@@ -24,6 +24,7 @@ const MAX_LAG: i64 = 900;
 
 fn rules() -> RoundRules {
     RoundRules {
+        interval: secs(10),
         gap: secs(90),
         max_lag: secs(MAX_LAG),
     }
@@ -130,6 +131,44 @@ fn bad_rounds_are_counted_while_they_follow_one_another() {
 }
 
 #[test]
+fn rounds_of_two_runs_that_overlap_are_not_two_looks() {
+    // (seconds, bad rounds after each): the second run's rounds come between the first one's.
+    for (what, rounds) in [
+        ("at once", &[(0, 1), (10, 2), (10, 2), (20, 3)][..]),
+        ("the new run first saw it", &[(10, 1), (10, 1), (20, 2)]),
+        (
+            "four seconds later",
+            &[(0, 1), (4, 1), (10, 2), (14, 2), (24, 3)],
+        ),
+        ("in the middle", &[(0, 1), (5, 2), (15, 3)]),
+    ] {
+        let mut story = Story::default();
+        for (number, (second, expected)) in rounds.iter().enumerate() {
+            // A moment apart, as no two rounds begin at the same.
+            let millis = i64::try_from(number).unwrap();
+            let round = Round {
+                at: at(*second) + SignedDuration::from_millis(millis),
+                observer: ProbeOutcome::Success,
+                members: vec![member(A, false, &[]), member(B, true, &[])],
+            };
+            let next = Evidence::observed(story.evidence.as_ref(), &round, rules(), run("r", 0));
+            assert_eq!(
+                next.member(&region(A)).unwrap().bad_rounds,
+                *expected,
+                "{what}: second {second}"
+            );
+            story.evidence = Some(next);
+        }
+    }
+    // A blip of one second that both runs met is one bad round.
+    let mut story = Story::default();
+    story.round(0, &[], None);
+    story.round(10, &[A], None);
+    let blip = story.round(11, &[A], None);
+    assert_eq!(blip.member(&region(A)).unwrap().bad_rounds, 1);
+}
+
+#[test]
 fn the_failover_s_own_rounds_count_nothing_and_tell_no_pairs() {
     let round = Round {
         at: at(10),
@@ -220,6 +259,85 @@ fn canaries_that_no_rule_covers_are_unknown_not_endless() {
         let exposure = last.exposure(&region(A), &region(B));
         assert_eq!(exposure, None, "{status:?}: an old copy bounds nothing");
     }
+}
+
+/// A month ago a rule covered the canaries of A; then it was narrowed, and an old copy stays in B.
+fn narrowed() -> Story {
+    let mut story = Story::default();
+    for second in (0..=3600).step_by(60) {
+        uncovered(&mut story, second, true, Some(false));
+    }
+    story
+}
+
+/// A round in which B still shows the copy of long ago.
+fn uncovered(story: &mut Story, second: i64, up: bool, replicates: Option<bool>) -> &Evidence {
+    let mut source = member(A, up, &[]);
+    source.replicates = replicates;
+    let members = vec![source, member(B, true, &[(A, -2_600_000)])];
+    story.play(second, ProbeOutcome::Success, members)
+}
+
+#[test]
+fn an_outage_makes_no_old_copy_a_measure() {
+    let exposure = |evidence: &Evidence| evidence.exposure(&region(A), &region(B));
+    let mut story = narrowed();
+    assert_eq!(exposure(story.evidence.as_ref().unwrap()), None);
+    // A goes down: it cannot be asked whether a rule covers its canaries.
+    for second in [3610, 3620, 7200] {
+        let evidence = uncovered(&mut story, second, false, None);
+        assert_eq!(exposure(evidence), None, "{second}");
+        assert!(matches!(lag(evidence), Lag::Unknown { .. }), "{second}");
+    }
+    // Nor do the failover function's own rounds, or whoever reads the document, bring it back.
+    let written = serde_json::to_value(story.evidence.as_ref().unwrap()).unwrap();
+    let read: Evidence = serde_json::from_value(written).unwrap();
+    let mut source = member(A, false, &[]);
+    source.replicates = None;
+    let round = Round {
+        at: at(7230),
+        observer: ProbeOutcome::Success,
+        members: vec![source, member(B, true, &[(A, -2_600_000)])],
+    };
+    let own = Evidence::after(Some(&read.without_pairs()), &round, secs(90));
+    assert_eq!(exposure(&own), None);
+    // Not even a witness that does not know yet.
+    let mut witness = own.clone();
+    let there = witness
+        .members
+        .iter_mut()
+        .find(|one| one.region == region(B));
+    let there = there.unwrap();
+    there.out_of_scope.clear();
+    there.seen.insert(region(A), at(-2_600_000));
+    for (one, two) in [(&own, &witness), (&witness, &own)] {
+        let agreed = Evidence::agreed(Some(one), Some(two), at(7231), secs(90)).unwrap();
+        assert_eq!((exposure(&agreed), agreed.vantage_points), (None, 2));
+    }
+    // A is back: a blip changes nothing either, although its verdict began anew.
+    assert_eq!(
+        exposure(uncovered(&mut story, 7260, true, Some(false))),
+        None
+    );
+}
+
+#[test]
+fn a_rule_or_a_newer_copy_makes_it_a_measure_again() {
+    let mut story = narrowed();
+    let members = vec![member(A, true, &[]), member(B, true, &[(A, 3610)])];
+    let mut uncertain = members.clone();
+    uncertain[0].replicates = None;
+    let arrived = story.play(3620, ProbeOutcome::Success, uncertain);
+    assert_eq!(arrived.exposure(&region(A), &region(B)), Some(secs(10)));
+
+    // S3 says that the canaries are replicated again: from now on they are waited for, and only
+    // those that were written since.
+    let mut story = narrowed();
+    let covered = uncovered(&mut story, 3610, true, Some(true));
+    assert!(covered.exposure(&region(A), &region(B)).is_some());
+    assert_eq!(lag(covered), &waiting(10));
+    let arrived = story.play(3620, ProbeOutcome::Success, members);
+    assert_eq!(arrived.exposure(&region(A), &region(B)), Some(secs(10)));
 }
 
 #[test]
@@ -385,6 +503,13 @@ fn who_cannot_speak_leaves_it_to_the_other() {
             9,
         ),
         (
+            "nobody, and the sick witness is newer",
+            Some(well(200, bad)),
+            Some(sick(5)),
+            Verdict::Bad,
+            200,
+        ),
+        (
             "nobody",
             Some(sick(5)),
             Some(well(200, bad)),
@@ -398,6 +523,28 @@ fn who_cannot_speak_leaves_it_to_the_other() {
         assert_eq!(agreed.observed_at, ago(age), "{what}");
     }
     assert_eq!(Evidence::agreed(None, None, now(), secs(90)), None);
+    let alone = Evidence::agreed(None, Some(&sick(5)), now(), secs(90));
+    assert_eq!(alone, None, "whoever needs evidence looks for himself");
+}
+
+#[test]
+fn the_newest_evidence_is_decided_on() {
+    for (recorded, remembered, yields) in [
+        (20, 10, true),
+        (10, 20, false),
+        (10, 10, false),
+        (100, 91, false),
+        // Of a clock that was wrong by an hour.
+        (20, -3600, false),
+    ] {
+        let good = [Verdict::Good, Verdict::Good];
+        let (one, two) = (
+            view(recorded, true, good, 0),
+            view(remembered, true, good, 0),
+        );
+        let said = one.yields_to(&two, now(), secs(90));
+        assert_eq!(said, yields, "{recorded} s old against {remembered} s");
+    }
 }
 
 fn any_verdict() -> impl Strategy<Value = Verdict> {

@@ -216,19 +216,37 @@ fn what_clients_keep_in_flight_may_be_allowed() {
     acts(&world.tick());
 }
 
-/// Slow canaries explain more, within bounds, and too slow ones block by themselves.
+/// Slow canaries explain more, within bounds, and too slow ones block by themselves. A minute of
+/// them is always explained, or a moment of lag anywhere in the window would block; a witness
+/// writes as many again; and one is the failover function's own.
 #[test]
 fn canaries_explain_what_is_in_flight() {
-    for (lag, most, drained_enough) in [
-        (0, 1, true),
-        (0, 2, false),
-        (45, 5, true),
-        (45, 6, false),
-        (600, 12, true),
-        (600, 13, false),
-        (901, 0, false),
+    const USUAL: &[(&str, &str)] = &[];
+    const WITNESSED: &[(&str, &str)] = &[("WITNESS_REGION", "us-west-2")];
+    const SELDOM: &[(&str, &str)] = &[("PROBE_INTERVAL_SECONDS", "60")];
+    for (settings, lag, most, drained_enough) in [
+        (USUAL, 0, 7, true),
+        (USUAL, 0, 8, false),
+        (USUAL, 75, 9, true),
+        (USUAL, 75, 10, false),
+        (USUAL, 600, 13, true),
+        (USUAL, 600, 14, false),
+        (USUAL, 901, 0, false),
+        (WITNESSED, 3, 13, true),
+        (WITNESSED, 3, 14, false),
+        (WITNESSED, 600, 25, true),
+        (WITNESSED, 600, 26, false),
+        (SELDOM, 3, 2, true),
+        (SELDOM, 3, 3, false),
+        (SELDOM, 600, 3, true),
+        (SELDOM, 600, 4, false),
     ] {
         let mut world = after_an_outage("automatic");
+        let settings: Vec<_> = [("FAILBACK", "automatic")]
+            .into_iter()
+            .chain(settings.iter().copied())
+            .collect();
+        world.set(&settings);
         let last = world.member(B).last_write.unwrap();
         let seen = last.checked_sub(secs(lag)).unwrap();
         world.member(A).seen.insert(region(B), seen);
@@ -238,7 +256,7 @@ fn canaries_explain_what_is_in_flight() {
         assert_eq!(
             verdict == GuardVerdict::Pass,
             drained_enough,
-            "{lag} {most}"
+            "{settings:?} {lag} {most}"
         );
     }
     let mut world = after_an_outage("automatic");
@@ -270,6 +288,23 @@ fn data_points_are_summed_up_over_the_window_that_ends_with_the_newest() {
         (drain.most, drain.most_at, drain.gap, drain.covered),
         (7, at(4), secs(300), secs(480))
     );
+    // A missing minute at the far edge of the window is a gap from the point before it.
+    let edge: Vec<(i64, u64)> = [(0, 9)]
+        .into_iter()
+        .chain((2..=10).map(|m| (m, 0)))
+        .collect();
+    let drain = of(&edge, 600).unwrap();
+    assert_eq!(
+        (drain.most, drain.covered, drain.gap),
+        (0, secs(660), secs(120))
+    );
+    // What lies long before the window does not lengthen a gap where the window is full.
+    let full: Vec<(i64, u64)> = [(-9, 9)]
+        .into_iter()
+        .chain((1..=10).map(|m| (m, 0)))
+        .collect();
+    let drain = of(&full, 600).unwrap();
+    assert_eq!((drain.covered, drain.gap), (secs(600), secs(60)));
     // No window: the newest alone.
     let drain = of(&[(1, 5), (2, 0)], 0).unwrap();
     assert_eq!((drain.most, drain.covered), (0, secs(60)));

@@ -245,6 +245,7 @@ fn without_witness() -> Inventory {
                     since: ago(30),
                     last_write: Some(now() - SignedDuration::from_secs(5)),
                     seen: seen.clone(),
+                    out_of_scope: BTreeMap::new(),
                     bad_rounds: 0,
                     latency_millis: Some(40),
                 })

@@ -352,6 +352,26 @@ fn the_template_s_words_are_those_of_the_settings() {
     }
 }
 
+/// A period without a round has no data point, and those never let an alarm go off.
+#[test]
+fn every_period_of_a_member_s_alarm_has_a_round() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let yaml = Yaml::load_from_str(&text).unwrap().remove(0);
+    let periods = &yaml["Mappings"]["MemberAlarmPeriod"]["Seconds"];
+    let periods: BTreeMap<i64, i64> = entries(periods)
+        .map(|(interval, period)| (interval.parse().unwrap(), period.as_integer().unwrap()))
+        .collect();
+    let template = FUNCTIONS[0].template();
+    let (low, high) = template.parameters["ProbeIntervalSeconds"].range.unwrap();
+    for interval in low..=high {
+        let period = periods[&interval];
+        // CloudWatch's periods for metrics of high resolution.
+        assert!([10, 30, 60].contains(&period), "{interval}: {period}");
+        assert!(period >= interval && (period == 10 || period < 3 * interval));
+    }
+}
+
 #[test]
 fn the_template_refuses_its_own_examples() {
     // Without defaults `sam build` could not expand the loops over them.

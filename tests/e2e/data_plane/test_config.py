@@ -61,6 +61,7 @@ def test_example_is_valid_as_it_is_and_with_every_comment_removed():
     assert config.members[0].alarms == ("app-5xx",)
     assert config.further.account == "444455556666" and config.encryption == "kms"
     assert config.tags == {"team": "storage"}
+    assert config.watchdog.region == "us-west-2"
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,12 @@ def test_example_is_valid_as_it_is_and_with_every_comment_removed():
             TWO_MEMBERS + '[encryption]\nkind = "kms"\n' + _FURTHER,
             "further_destination: kms_key_arn is needed with kms members",
         ),
+        (
+            TWO_MEMBERS + '[watchdog]\nregion = "us-east-2"\nnotification_email = "a@example.com"\n',
+            "watchdog: region is the control Region",
+        ),
+        (TWO_MEMBERS + '[watchdog]\nregion = "us-west-2"\n', "watchdog: nobody is told: give notification_email"),
+        (TWO_MEMBERS + "[watchdog]\n", "watchdog.region is missing"),
         (TWO_MEMBERS + "[tags]\nnumber = 1\n", "tags.number must be text"),
         (TWO_MEMBERS + '[tags]\n"aws:x" = "1"\n', "may not begin with aws:"),
     ],

@@ -224,6 +224,38 @@ def test_wiring_follows_the_automation(build):
     assert plane.client("events", HOME).list_rules()["Rules"] == []
 
 
+def test_the_watchdog_is_made_once_there_is_a_heartbeat(build):
+    watchdog = '[watchdog]\nregion = "eu-west-2"\n'
+    plane = build('notification_email = "oncall@example.com"' + TWO_MEMBERS + watchdog)
+    told = plane.deploy()
+    assert "not yet: it waits for the heartbeat" in told and "and makes the watchdog" in told
+    assert 'HeartbeatRegion="eu-west-2"' in told
+    cloudwatch, sns = plane.client("cloudwatch", "eu-west-2"), plane.client("sns", "eu-west-2")
+    assert cloudwatch.describe_alarms()["MetricAlarms"] == []
+
+    _make_automation(plane)
+    assert "would create stack app-watchdog in eu-west-2" in plane.deploy("--dry-run")
+    plane.deploy()
+    (alarm,) = cloudwatch.describe_alarms()["MetricAlarms"]
+    assert alarm["AlarmName"] == f"mrap-sentinel-{plane.alias().removesuffix('.mrap')}-watchdog"
+    dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
+    assert dimensions == {"Mrap": plane.alias(), "Region": CONTROL_REGION}
+    assert alarm["TreatMissingData"] == "breaching"
+    text = alarm["AlarmDescription"]
+    for bucket, dial in ((plane.bucket(HOME), 0), (plane.bucket(AWAY), 100)):
+        assert f"Bucket={bucket},TrafficDialPercentage={dial}" in text
+    assert f"if {plane.bucket(AWAY)} is, swap 0 and 100" in text
+    (topic,) = alarm["AlarmActions"]
+    subscriptions = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert [(each["Protocol"], each["Endpoint"]) for each in subscriptions] == [("email", "oncall@example.com")]
+    assert "nothing had to be changed" in plane.deploy()
+
+    plane.client("cloudformation", CONTROL_REGION).delete_stack(StackName="mrap-sentinel")
+    assert "stack app-watchdog in eu-west-2" in plane.tear_down(status=1)
+    plane.tear_down("--yes-delete-data")
+    assert plane.left_over((*BOTH, "eu-west-2")) == []
+
+
 def test_people_are_told_of_events_that_do_not_arrive(build):
     plane = build('notification_email = "oncall@example.com"' + TWO_MEMBERS)
     _make_automation(plane)

@@ -68,6 +68,20 @@ def test_templates_are_plain_ascii():
         assert file.read_text().isascii(), file.name
 
 
+def test_the_watchdog_s_command_fits_into_its_alarm():
+    """With the longest names there are; CloudWatch takes 1024 characters."""
+    from plane import templates
+
+    alarm = cloudformation.parse(templates.watchdog())["Resources"]["Alarm"]["Properties"]
+    text, _ = alarm["AlarmDescription"]["Fn::Sub"]
+    mrap = f"arn:aws:s3::{ACCOUNT}:accesspoint/mfzwi23gnjvgw.mrap"
+    longest = {"ControlRegion": "ap-northeast-1", "AWS::AccountId": ACCOUNT, "MrapArn": mrap}
+    for name, value in {**longest, "Home": "h" * 63, "Standby": "s" * 63}.items():
+        assert f"${{{name}}}" in text
+        text = text.replace(f"${{{name}}}", value)
+    assert "${" not in text and len(text) <= 1024
+
+
 _SCOPES = {
     "whole": "",
     "prefix": '[replication]\nscope = "prefix"\nprefix = "orders/"\n',

@@ -21,9 +21,10 @@ const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 pub struct Drain {
     /// The minute of the newest data point.
     pub last: Timestamp,
-    /// The time that the data points in the window stand for.
+    /// The time that the data points stand for: of the window, or, if its first minutes have none,
+    /// since the last one before it.
     pub covered: SignedDuration,
-    /// The longest time in the window between two data points.
+    /// The longest time of that between two data points.
     pub gap: SignedDuration,
     /// The most operations that were pending in one minute of the window.
     pub most: u64,
@@ -42,14 +43,21 @@ impl Drain {
             .copied()
             .collect();
         inside.sort_unstable();
-        let (first, _) = inside.first()?;
-        let gaps = inside.iter().zip(inside.iter().skip(1));
         let (most_at, most) = inside.iter().max_by_key(|(at, value)| (*value, *at))?;
+        let mut times: Vec<Timestamp> = inside.iter().map(|(at, _)| *at).collect();
+        let covers = |first: &Timestamp| last.duration_since(*first) + MINUTE;
+        // A missing minute at the far edge is a gap like any other, from the point before it.
+        if times.first().is_some_and(|first| covers(first) < window) {
+            let outside = points.iter().map(|(at, _)| *at);
+            let before = outside.filter(|at| last.duration_since(*at) >= window);
+            times.splice(0..0, before.max());
+        }
+        let gaps = times.iter().zip(times.iter().skip(1));
         Some(Self {
             last,
-            covered: last.duration_since(*first) + MINUTE,
+            covered: times.first().map(covers)?,
             gap: gaps
-                .map(|((earlier, _), (later, _))| later.duration_since(*earlier))
+                .map(|(earlier, later)| later.duration_since(*earlier))
                 .max()
                 .unwrap_or_default(),
             most: *most,

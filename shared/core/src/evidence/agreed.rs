@@ -9,8 +9,9 @@ impl Evidence {
     ///
     /// With both fresh and their observers well, a member is bad only if both say so, and good
     /// only if both say so; where they disagree about a bad one nobody knows. If one is stale,
-    /// absent or its observer sick, the other speaks alone. If neither can speak, the newest is
-    /// given as it is: whoever uses it looks at its age and its observer anyway.
+    /// absent or its observer sick, the other speaks alone. If neither can speak, the control
+    /// Region's is given as it is: whoever uses it looks at its age and its observer anyway. A
+    /// witness that cannot speak is nobody's evidence: it would keep others from looking themselves.
     #[must_use]
     pub fn agreed(
         control: Option<&Self>,
@@ -24,11 +25,7 @@ impl Evidence {
         match (control.filter(speaks), witness.filter(speaks)) {
             (Some(control), Some(witness)) => Some(control.with_witness(witness)),
             (Some(alone), None) | (None, Some(alone)) => Some(alone.alone()),
-            (None, None) => [control, witness]
-                .into_iter()
-                .flatten()
-                .max_by_key(|evidence| evidence.observed_at)
-                .map(Self::alone),
+            (None, None) => control.map(Self::alone),
         }
     }
 
@@ -77,6 +74,15 @@ impl MemberEvidence {
             let newest = seen.entry(origin.clone()).or_insert(*at);
             *newest = (*newest).max(*at);
         }
+        // One of them may have found out later than the other, or have asked while the source was
+        // away; a copy newer than the one left behind shows a rule again.
+        let mut out_of_scope = self.out_of_scope.clone();
+        for (origin, left) in &witness.out_of_scope {
+            let newest = out_of_scope.entry(origin.clone()).or_insert(*left);
+            *newest = (*newest).max(*left);
+        }
+        out_of_scope.retain(|origin, left| seen.get(origin).copied() <= *left);
+        seen.retain(|origin, _| !out_of_scope.contains_key(origin));
         Self {
             region: self.region.clone(),
             verdict,
@@ -85,6 +91,7 @@ impl MemberEvidence {
             since: self.since.max(witness.since),
             last_write: self.last_write.max(witness.last_write),
             seen,
+            out_of_scope,
             latency_millis: self.latency_millis,
             bad_rounds: self.bad_rounds.min(witness.bad_rounds),
         }

@@ -27,6 +27,8 @@ impl Run {
 /// What makes rounds follow one another, and when replication is late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RoundRules {
+    /// From one round of a run to the next (`PROBE_INTERVAL_SECONDS`).
+    pub interval: SignedDuration,
     /// Rounds further apart than this do not follow one another (`EVIDENCE_MAX_AGE_SECONDS`).
     pub gap: SignedDuration,
     /// The largest acceptable lag (`MAX_LAG_SECONDS`).
@@ -44,6 +46,15 @@ impl Evidence {
         let continuous =
             previous.is_some_and(|previous| previous.goes_on_until(round.at, rules.gap));
         let well = evidence.observer == Observer::Well;
+        // Two runs overlap where one takes over from the other. Their rounds may follow each other
+        // at once, and then are one look at the members, not two.
+        let looks = previous.is_none_or(|previous| {
+            round
+                .at
+                .duration_since(previous.observed_at)
+                .saturating_mul(2)
+                >= rules.interval
+        });
         for (member, seen_now) in evidence.members.iter_mut().zip(&round.members) {
             let before = previous
                 .filter(|_| continuous)
@@ -51,7 +62,7 @@ impl Evidence {
                 .map_or(0, |before| before.bad_rounds);
             member.latency_millis = Some(seen_now.latency_millis);
             member.bad_rounds = if well && member.verdict == Verdict::Bad {
-                before.saturating_add(1)
+                before.saturating_add(u32::from(looks)).max(1)
             } else {
                 0
             };

@@ -153,7 +153,8 @@ pub(super) fn tell(
             {
                 // The copy that is there is of a time when a rule covered it. Kept, it would make an
                 // exposure that grows without an end.
-                member.seen.remove(source);
+                let left = member.seen.remove(source);
+                member.out_of_scope.entry(source.clone()).or_insert(left);
             }
             let before = previous.and_then(|previous| previous.pair(source, destination));
             pairs.push(PairEvidence {
@@ -210,6 +211,10 @@ impl Look<'_> {
             .previous
             .and_then(|previous| previous.pair(self.source, self.destination));
         let newest = arrived(evidence);
+        let destination = evidence.member(self.destination);
+        if destination.is_some_and(|there| there.out_of_scope.contains_key(self.source)) {
+            return (self.out_of_scope(), None);
+        }
         let known = [
             before.and_then(|before| before.waiting_since),
             self.previous.and_then(written),
@@ -222,20 +227,22 @@ impl Look<'_> {
             .min();
         let age = waiting_since.map(|at| self.round.at.duration_since(at));
         if age.is_some_and(|age| age >= self.limit) && self.is_out_of_scope(evidence) {
-            let reason = format!(
-                "the canaries of {} have no replication status: no rule covers them",
-                self.source
-            );
-            return (Told::OutOfScope(reason), waiting_since);
+            return (self.out_of_scope(), None);
         }
-        let lag = self.lag_of(
-            evidence,
-            newest,
-            age,
-            self.previous.and_then(arrived),
-            before,
-        );
+        let newest_before = self.previous.and_then(|previous| {
+            let there = previous.member(self.destination)?;
+            let left = there.out_of_scope.get(self.source).copied().flatten();
+            arrived(previous).or(left)
+        });
+        let lag = self.lag_of(evidence, newest, age, newest_before, before);
         (Told::Lag(lag), waiting_since)
+    }
+
+    fn out_of_scope(&self) -> Told {
+        Told::OutOfScope(format!(
+            "the canaries of {} have no replication status: no rule covers them",
+            self.source
+        ))
     }
 
     fn lag_of(

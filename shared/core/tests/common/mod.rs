@@ -161,6 +161,7 @@ impl World {
                     since: ago(7200),
                     last_write: Some(ago(5)),
                     seen: seen.clone(),
+                    out_of_scope: BTreeMap::new(),
                     latency_millis: None,
                     bad_rounds: 0,
                 })

@@ -146,6 +146,7 @@ impl Story {
             since: self.calendar(*since),
             last_write: None,
             seen: BTreeMap::new(),
+            out_of_scope: BTreeMap::new(),
             latency_millis: None,
             bad_rounds: 0,
         };

@@ -1,5 +1,6 @@
 //! What the store may do to the function.
 
+use jiff::SignedDuration;
 use sentinel_core::evidence::Verdict;
 use serde_json::json;
 use simulator::{Fault, FaultKind, SimTime};
@@ -25,6 +26,34 @@ async fn without_the_store_metrics_go_on_and_the_run_fails() {
     assert!(error.contains("the state store cannot be"), "{error}");
     assert_eq!(process.metric("Availability", Some(HOME)), [100.0; 8]);
     assert_eq!(process.metric("Errors", None), [1.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_store_does_not_outlast_the_invocation() {
+    let world = World::new();
+    world.hang(HOME, 0, 600);
+    world.sim.with(|w| {
+        // The second round cannot be written, so the third one's record reads first; then the
+        // witness's evidence does not come.
+        w.add_fault(
+            on_evidence(FaultKind::InternalError)
+                .from(SimTime::from_secs(9))
+                .until(SimTime::from_secs(20)),
+        );
+        w.add_fault(on_evidence(FaultKind::Slow { millis: 1900 }).from(SimTime::from_secs(20)));
+        w.add_fault(Fault::new(FaultKind::Hang).path_contains("evidence-witness.json"));
+    });
+    let process = world.boot("health", &[("WITNESS_REGION", "us-west-2")]);
+    let time = SignedDuration::from_secs(35);
+    let payload = json!({"command": "tick"});
+    let answer = world.invoke_for(&process, payload, "run-1", time).await;
+    let ended = world.sim.now();
+    assert!(ended < SimTime::from_secs(35), "{ended:?}: {answer:?}");
+    let answer = answer.unwrap();
+    assert_eq!(
+        (&answer["rounds"], &answer["wakes"]),
+        (&json!(3), &json!(1))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! When the failover function is woken.
 
+use std::time::Duration;
+
 use sentinel_core::wake::Wake;
 use simulator::{Fault, FaultKind, Service, SimTime};
 
@@ -34,13 +36,21 @@ async fn after_three_bad_rounds_and_again_each_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn not_for_a_member_that_serves_nobody() {
+async fn for_a_member_that_was_activated_since_the_run_began() {
     let world = World::new();
-    world.hang(AWAY, 0, 600);
+    world.hang(AWAY, 15, 600);
     let process = world.boot("health", &[]);
-    let answer = world.run(&process, "run-1").await.unwrap();
-    assert_eq!(answer["verdicts"][AWAY], "bad");
-    assert_eq!(world.wakes(), []);
+    let turn = async {
+        world.sim.sleep(Duration::from_secs(12)).await;
+        world.sim.with(|w| {
+            w.set_routes_as_person("mfzwi23gnjvgw.mrap", &[("app-use1", 0), ("app-euw1", 100)]);
+        });
+    };
+    let (answer, ()) = tokio::join!(world.run(&process, "run-1"), turn);
+    assert_eq!(answer.unwrap()["verdicts"][AWAY], "bad");
+    let (at, message) = &world.wakes()[0];
+    assert_eq!(message["detail"]["region"], AWAY);
+    assert!((40..48).contains(at), "published at {at} s");
 }
 
 #[tokio::test(start_paused = true)]

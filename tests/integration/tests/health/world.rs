@@ -143,9 +143,20 @@ impl World {
         payload: Value,
         request_id: &str,
     ) -> Result<Value, Error> {
+        self.invoke_for(process, payload, request_id, TIMEOUT).await
+    }
+
+    /// Runs the function with so much time.
+    pub(crate) async fn invoke_for(
+        &self,
+        process: &Process,
+        payload: Value,
+        request_id: &str,
+        timeout: SignedDuration,
+    ) -> Result<Value, Error> {
         let epoch: jiff::Timestamp = EPOCH.parse().unwrap();
         let elapsed = Duration::from_millis(self.sim.now().as_millis());
-        let deadline = epoch + SignedDuration::try_from(elapsed).unwrap() + TIMEOUT;
+        let deadline = epoch + SignedDuration::try_from(elapsed).unwrap() + timeout;
         let answer = handle(&process.deps, payload, deadline, request_id).await?;
         Ok(serde_json::to_value(answer).unwrap())
     }

@@ -33,8 +33,6 @@ fn said_of<'a>(
 const METRICS_FRESH: SignedDuration = SignedDuration::from_mins(10);
 /// The longest silence between two data points of the drain window that proves nothing yet.
 const METRICS_GAP: SignedDuration = SignedDuration::from_mins(5);
-/// Canaries never explain more than this, whatever the lag: two minutes of rounds at the usual pace.
-const CANARIES_AT_MOST: u64 = 12;
 
 impl Context<'_> {
     pub(super) fn target_not_drifted(&self, wanted: &Move) -> Says {
@@ -240,18 +238,27 @@ impl Context<'_> {
     }
 
     /// Our own canaries are replicated too, so some of what is pending may be they: one of each
-    /// round that has not arrived yet, and the round's own.
+    /// round that has not arrived yet, and the round's own. Replication is now slower, now faster,
+    /// and the window is judged by its worst minute, so one minute of rounds may always be on its
+    /// way, and, however slow it is, two at most. A witness writes as many again, and this
+    /// function's own round may have come in between.
     fn canaries_in_flight(&self, acting: &Region, target: &Region) -> u64 {
         let exposure = self
             .observation
             .evidence
             .and_then(|evidence| evidence.exposure(acting, target))
             .unwrap_or_default();
-        let rounds = exposure.as_secs() / self.settings.thresholds.probe_interval.as_secs().max(1);
-        u64::try_from(rounds)
-            .unwrap_or(0)
-            .saturating_add(1)
-            .min(CANARIES_AT_MOST)
+        let interval = self.settings.thresholds.probe_interval.unsigned_abs();
+        let interval = interval.as_secs().max(1);
+        let per_minute = 60_u64.div_ceil(interval);
+        let late = exposure.unsigned_abs().as_secs() / interval;
+        let rounds = late.saturating_add(1).clamp(per_minute, 2 * per_minute);
+        let writers = if self.settings.witness.is_some() {
+            2
+        } else {
+            1
+        };
+        rounds * writers + 1
     }
 
     /// What the canaries say of one pair. A large backlog can lie behind quick canaries, so they
