@@ -1,6 +1,6 @@
 //! Probes: writing and reading every member's canary straight at its bucket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use sentinel_core::evidence::{MemberRound, ProbeOutcome, Round};
 use sentinel_core::names::{Member, Members, MrapArn, Region};
 
 use crate::edge::Edge;
-use crate::failure::{outcome_of, words};
+use crate::failure::{failure_of, outcome_of, words};
 use crate::limits::Purpose;
 use crate::store::Store;
 
@@ -93,6 +93,16 @@ struct Found {
     replicates: bool,
 }
 
+/// What looking for another member's canary showed.
+enum Glimpse {
+    /// It was written at its origin at this time.
+    Of(Timestamp),
+    /// It may not be read.
+    Refused,
+    /// It is not there, or there was no answer.
+    Nothing,
+}
+
 impl Look<'_> {
     /// Writes and reads the member's own canary; meanwhile looks for everybody else's.
     async fn member(&self, member: &Member) -> MemberRound {
@@ -115,7 +125,19 @@ impl Look<'_> {
         );
         let (((write, write_millis), ((read, found), read_millis)), others) =
             join(own, others).await;
-        let mut seen: BTreeMap<Region, Timestamp> = others.into_iter().flatten().collect();
+        let mut seen = BTreeMap::new();
+        let mut refused = BTreeSet::new();
+        for (origin, glimpse) in others {
+            match glimpse {
+                Glimpse::Of(written_at) => {
+                    seen.insert(origin, written_at);
+                }
+                Glimpse::Refused => {
+                    refused.insert(origin);
+                }
+                Glimpse::Nothing => {}
+            }
+        }
         let own_at = found.as_ref().and_then(|found| found.written_at);
         seen.extend(own_at.map(|at| (member.region.clone(), at)));
         MemberRound {
@@ -123,6 +145,7 @@ impl Look<'_> {
             write,
             read,
             seen,
+            refused,
             latency_millis: write_millis.max(read_millis),
             replicates: found.map(|found| found.replicates),
         }
@@ -176,19 +199,24 @@ impl Look<'_> {
             .unwrap_or((ProbeOutcome::Deadline, None))
     }
 
-    /// The origin time of another member's canary, if it is readable at this one.
+    /// Another member's canary at this one.
     async fn glimpse(
         &self,
         client: &Client,
         member: &Member,
         origin: &Region,
-    ) -> Option<(Region, Timestamp)> {
+    ) -> (Region, Glimpse) {
         let request = client
             .head_object()
             .bucket(member.bucket.as_str())
             .key(self.key(origin));
-        let answer = self.bounded(request.send()).await?.ok()?;
-        Some((origin.clone(), written_at(answer.metadata())?))
+        let glimpse = match self.bounded(request.send()).await {
+            Some(Ok(answer)) => written_at(answer.metadata()).map_or(Glimpse::Nothing, Glimpse::Of),
+            // Answers to HEAD have no code: the status tells. Without its key a replica is refused.
+            Some(Err(error)) if failure_of(&error).status() == Some(403) => Glimpse::Refused,
+            Some(Err(_)) | None => Glimpse::Nothing,
+        };
+        (origin.clone(), glimpse)
     }
 
     fn key(&self, region: &Region) -> String {

@@ -5,7 +5,7 @@
 //! it is, its last successful canary write, and the newest canary of each member that was
 //! readable in each other member.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -154,6 +154,8 @@ pub struct MemberRound {
     pub read: ProbeOutcome,
     /// For every member whose canary was readable here: the time at which it was written at its origin.
     pub seen: BTreeMap<Region, Timestamp>,
+    /// Members whose canary may not be read here (403), so that nobody can tell whether it arrived.
+    pub refused: BTreeSet<Region>,
     /// The slower of write and read, in milliseconds.
     pub latency_millis: u64,
     /// Whether S3 says that the member's own canary is subject to replication: what is in the scope

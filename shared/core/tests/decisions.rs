@@ -269,6 +269,7 @@ impl World {
                     } else {
                         BTreeMap::new()
                     },
+                    refused: BTreeSet::new(),
                     latency_millis: 20,
                     replicates: Some(true),
                 })

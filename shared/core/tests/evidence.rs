@@ -10,7 +10,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::*;
 use jiff::Timestamp;
@@ -78,6 +78,7 @@ fn member(name: &str, write: ProbeOutcome, read: ProbeOutcome) -> MemberRound {
         write,
         read,
         seen: BTreeMap::new(),
+        refused: BTreeSet::new(),
         latency_millis: 42,
         replicates: Some(true),
     }

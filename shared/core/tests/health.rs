@@ -56,6 +56,7 @@ fn member(name: &str, ok: bool, seen: &[(&str, i64)]) -> MemberRound {
             .iter()
             .map(|(origin, second)| (region(origin), at(*second)))
             .collect(),
+        refused: BTreeSet::new(),
         latency_millis: 31,
         replicates: Some(true),
     }
@@ -102,6 +103,22 @@ fn arrived(within_seconds: u64) -> Lag {
 
 fn waiting(older_than_seconds: u64) -> Lag {
     Lag::Waiting { older_than_seconds }
+}
+
+/// A replica whose key the health check may not use says nothing about replication.
+#[test]
+fn a_canary_that_may_not_be_read_is_no_late_one() {
+    let mut story = Story::default();
+    let mut there = member(B, true, &[]);
+    there.refused.insert(region(A));
+    let evidence = story.play(0, ProbeOutcome::Success, vec![member(A, true, &[]), there]);
+    assert!(
+        matches!(lag(evidence), Lag::Unknown { reason } if reason.contains("may not be read")),
+        "{:?}",
+        lag(evidence)
+    );
+    assert_eq!(evidence.exposure(&region(A), &region(B)), None);
+    assert_eq!(lag(story.round(10, &[], None)), &waiting(10));
 }
 
 #[test]

@@ -17,7 +17,9 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use sentinel_core::announce::{Announcement, Event, Severity};
 use sentinel_core::decide::Drift;
-use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, MemberEvidence, Observer, Verdict};
+use sentinel_core::evidence::{
+    EVIDENCE_SCHEMA, Evidence, Lag, MemberEvidence, Observer, PairEvidence, Verdict,
+};
 use sentinel_core::names::Region;
 use sentinel_core::readiness::inventory::{
     AlarmSeen, BucketLook, Encryption, EventTarget, Inventory, JobRecords, LifecycleAction, Looked,
@@ -678,6 +680,42 @@ fn a_prefix_that_only_begins_like_the_canaries_is_the_users() {
     every_rule(&mut inventory, |rule| rule.scope = Scope::of_prefix("app/"));
     let (report, _) = assess(&inventory, &settings, None, now());
     assert!(report.findings.iter().any(|one| one.check == Check::Rule));
+}
+
+/// Whether it arrived is not known: a warning, which stands in nobody's way.
+#[test]
+fn a_canary_that_may_not_be_read_blocks_nothing() {
+    let mut inventory = healthy();
+    evidence(&mut inventory, |evidence| {
+        evidence.members[1].seen.clear();
+        evidence.pairs = [A, C]
+            .iter()
+            .map(|source| PairEvidence {
+                source: region(PLACES.iter().find(|(name, _)| name == source).unwrap().1),
+                destination: region("eu-west-1"),
+                exposure_seconds: None,
+                lag: Lag::Unknown {
+                    reason: "it may not be read".to_owned(),
+                },
+                waiting_since: None,
+                pending_operations: None,
+                pending_bytes: None,
+                latency_seconds: None,
+                failed_operations: None,
+                metrics_at: None,
+            })
+            .collect();
+    });
+    let report = fresh(&inventory);
+    let expected = [
+        "canary-arrives/app-apne1 to app-euw1",
+        "canary-arrives/app-use1 to app-euw1",
+    ];
+    assert_eq!(ids(&report), expected);
+    for finding in &report.findings {
+        assert_eq!((finding.severity, finding.targets.len()), (Warning, 0));
+        assert!(finding.evidence.contains("may not be read"));
+    }
 }
 
 /// The report of two looks at the same.

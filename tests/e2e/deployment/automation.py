@@ -67,12 +67,17 @@ class Automation:
 
     def watch(self, watching):
         """Switches the health check's schedule. Off but for its own tests: the others look at the failover alone."""
+        self._reschedule("HealthCheckFunctionRun", State="ENABLED" if watching else "DISABLED")
+
+    def look(self, rate):
+        """Changes how often the readiness check looks by itself."""
+        self._reschedule("ReadinessCheckFunctionTick", ScheduleExpression=rate)
+
+    def _reschedule(self, logical_id, **changes):
         scheduler = self._cloud.client("scheduler")
-        schedule = scheduler.get_schedule(Name=self.resource("HealthCheckFunctionRun"))
+        schedule = scheduler.get_schedule(Name=self.resource(logical_id))
         kept = ("Name", "GroupName", "ScheduleExpression", "Target", "FlexibleTimeWindow", "Description")
-        scheduler.update_schedule(
-            **{name: schedule[name] for name in kept if name in schedule}, State="ENABLED" if watching else "DISABLED"
-        )
+        scheduler.update_schedule(**{name: schedule[name] for name in kept if name in schedule} | changes)
 
     def in_mode(self, mode):
         """Deployed with this mode; nothing to do if it is already."""

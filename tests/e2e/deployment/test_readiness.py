@@ -6,6 +6,9 @@ import pytest
 from automation import until
 from cloud import CONTROL_REGION
 
+# The schedule is looked at every ten seconds and fires within a minute.
+A_MINUTE = 75
+
 only_plain = pytest.mark.parametrize("cloud", ["plain"], indirect=True, scope="session")
 
 
@@ -106,11 +109,40 @@ def test_all_may_be_looked_at(stack):
 def test_a_fresh_deployment_is_sound(stack, plane):
     """Of the data plane that the scripts made nothing is found, and of the stack only what it has yet to get.
 
-    MiniStack takes metrics configurations and forgets them.
+    MiniStack takes metrics configurations and forgets them, and makes no metrics of what functions print: a self-test
+    that the health check made never arrives.
     """
     report = stack.readiness()
     checks = {one["check"] for one in report["findings"]}
-    assert checks <= {"topic-subscribed", "rehearsal", "vantage-point", "request-metrics"}, report["report"]
+    yet_to_come = {"topic-subscribed", "rehearsal", "vantage-point", "self-test", "bucket-key"}
+    assert checks <= {*yet_to_come, "request-metrics"}, report["report"]
+    assert report["report"].splitlines()[-1].startswith("Rehearsed"), report["report"]
+
+
+@pytest.fixture
+def looking(stack):
+    """The automation with a readiness check that looks every minute; every hour again afterwards."""
+    stack.look("rate(1 minute)")
+    yield stack
+    stack.look("rate(1 hour)")
+
+
+def test_the_schedule_looks_and_writes_the_report(cloud, looking, members):
+    """Nobody asks: what is broken, and what is mended, stands in the report all the same."""
+    bucket = looking.outputs["StateBucketName"]
+
+    def found():
+        body = cloud.client("s3", CONTROL_REGION).get_object(Bucket=bucket, Key="drift.json")["Body"]
+        return {one["id"] for one in json.load(body)["findings"]}
+
+    looking.readiness()
+    broken = Versioning()
+    expected = broken.broken(members)
+    try:
+        until("a look that finds it", lambda: expected in found(), A_MINUTE)
+    finally:
+        broken.mend(members)
+    until("a look that finds it mended", lambda: expected not in found(), A_MINUTE)
 
 
 @only_plain

@@ -193,7 +193,9 @@ impl Look<'_> {
         let now = self.edge.now();
         let witness = async {
             if has_witness {
-                store.load_optional("evidence-witness.json").await
+                store
+                    .load_optional::<Evidence>("evidence-witness.json")
+                    .await
             } else {
                 Ok(None)
             }

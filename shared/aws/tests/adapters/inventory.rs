@@ -8,6 +8,7 @@ use crate::wire::{Reply, Request, World, after, answer, answer_with, error};
 
 const QUEUE: &str = "arn:aws:sqs:eu-central-1:111122223333:events";
 const TOPIC: &str = "arn:aws:sns:eu-central-1:111122223333:pages";
+const ALARMS: &str = "arn:aws:sns:eu-central-1:111122223333:alarms";
 const EVENTS: &str = "arn:aws:sns:us-east-1:111122223333:events";
 
 fn settings() -> ReadinessSettings {
@@ -21,6 +22,8 @@ fn settings() -> ReadinessSettings {
             "REPLICATION_EVENTS_QUEUE_ARN" => QUEUE,
             "STACK_ALARMS" => "silent",
             "DEAD_LETTER_QUEUES" => "letters",
+            "ALARM_TOPIC_ARN" => ALARMS,
+            "WITNESS_REGION" => "us-west-2",
             _ => return None,
         };
         Some(value.to_owned())
@@ -244,12 +247,97 @@ async fn every_switch_of_a_rule_is_read() {
     assert_eq!(old.scope.prefix, "logs/");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_bucket_key_is_read() {
+    for (key, expected) in [
+        ("<BucketKeyEnabled>true</BucketKeyEnabled>", true),
+        ("", false),
+    ] {
+        let rule = format!(
+            "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms</SSEAlgorithm>\
+             </ApplyServerSideEncryptionByDefault>{key}</Rule></ServerSideEncryptionConfiguration>"
+        );
+        let world = world(move |asked, _| {
+            (asked == "app-use1 encryption").then(|| answer(200, rule.clone()))
+        });
+        let inventory = read(&world, 40_000).await;
+        let Looked::Found(encryption) = &home(&inventory).encryption else {
+            panic!("{:?}", home(&inventory).encryption);
+        };
+        assert!(encryption.is_kms());
+        assert_eq!(encryption.bucket_key, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_of_the_whole_bucket_are_found_on_any_page() {
+    let page = |of: &str, more: &str| {
+        answer(
+            200,
+            format!(
+                "<ListMetricsConfigurationsResult>{of}{more}</ListMetricsConfigurationsResult>"
+            ),
+        )
+    };
+    const PART: &str = "<MetricsConfiguration><Id>part</Id><Filter><Prefix>a/</Prefix></Filter></MetricsConfiguration>";
+    const WHOLE: &str = "<MetricsConfiguration><Id>whole</Id></MetricsConfiguration>";
+    for (second, expected) in [(WHOLE, true), (PART, false)] {
+        let world = world(move |asked, request| {
+            if asked != "app-use1 metrics" && !request.path().contains("continuation-token") {
+                return None;
+            }
+            let is_second = request.path().contains("continuation-token=more");
+            Some(if is_second {
+                page(second, "")
+            } else {
+                page(
+                    PART,
+                    "<IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>",
+                )
+            })
+        });
+        let inventory = read(&world, 40_000).await;
+        assert_eq!(home(&inventory).request_metrics, Looked::Found(expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_witness_is_read_where_there_is_one() {
+    let world = world(|_, _| None);
+    let inventory = read(&world, 40_000).await;
+    assert_eq!(
+        inventory
+            .alarm_topic
+            .as_ref()
+            .map(|(topic, _)| topic.as_str()),
+        Some(ALARMS)
+    );
+    let asked = |key: &str| {
+        let requests = world.requests();
+        requests.iter().any(|one| one.path().contains(key))
+    };
+    assert!(asked("/evidence-witness.json"));
+    let mut alone = settings();
+    alone.witness = None;
+    let world = World::new(|_| error(404, "NoSuchKey"));
+    let reader = InventoryReader::new(world.edge(), alone);
+    let inventory = reader.read(world.at(40_000)).await;
+    assert_eq!(inventory.witness, Looked::Absent);
+    assert!(
+        world
+            .requests()
+            .iter()
+            .all(|one| !one.path().contains("witness"))
+    );
+}
+
 const LIFECYCLE: &str = r"<LifecycleConfiguration>
 <Rule><ID>a</ID><Filter><Prefix>tmp/</Prefix></Filter><Status>Enabled</Status><Expiration><Days>7</Days></Expiration>
 <AbortIncompleteMultipartUpload><DaysAfterInitiation>7</DaysAfterInitiation></AbortIncompleteMultipartUpload></Rule>
 <Rule><ID>b</ID><Prefix>.mrap-sentinel/</Prefix><Status>Enabled</Status><NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration></Rule>
 <Rule><ID>c</ID><Filter><And><Prefix>big/</Prefix><ObjectSizeGreaterThan>1000</ObjectSizeGreaterThan></And></Filter><Status>Enabled</Status>
-<Transition><Days>30</Days><StorageClass>GLACIER_IR</StorageClass></Transition></Rule>
+<Transition><Days>30</Days><StorageClass>GLACIER_IR</StorageClass></Transition>
+<Transition><Date>2027-01-01T00:00:00Z</Date><StorageClass>DEEP_ARCHIVE</StorageClass></Transition></Rule>
 <Rule><ID>d</ID><Filter><Prefix></Prefix></Filter><Status>Disabled</Status><Expiration><Days>1</Days></Expiration></Rule>
 </LifecycleConfiguration>";
 
@@ -270,6 +358,7 @@ async fn what_lifecycle_rules_do_is_told_in_words() {
             "prefix \"tmp/\": deletes after 7 days",
             "prefix \".mrap-sentinel/\": deletes old versions after 1 days",
             "prefix \"big/\" and larger than 1000 bytes: moves to GLACIER_IR after 30 days",
+            "prefix \"big/\" and larger than 1000 bytes: moves to DEEP_ARCHIVE from 1798761600 on",
         ]
     );
     assert!(actions[1].removes_noncurrent && !actions[0].removes_noncurrent);

@@ -66,6 +66,7 @@ async fn a_round_writes_reads_and_looks_for_the_others() {
         !home.seen.contains_key(&standby.region),
         "not readable there"
     );
+    assert!(home.refused.is_empty(), "it is not there");
     assert_eq!(home.seen[&home.region], world.at(0));
 
     assert_eq!(home.replicates, Some(false), "no replication status");
@@ -110,6 +111,24 @@ async fn a_member_that_hangs_holds_nobody_up() {
         code: Some("AccessDenied".to_owned()),
     };
     assert_eq!(round.observer, denied);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_may_not_be_read_is_told_from_one_that_is_not_there() {
+    let world = World::new(
+        |request: &Request| match (request.method.as_str(), request.region()) {
+            ("PUT", _) => answer(200, ""),
+            ("GET", _) => canary("2026-11-20T16:59:03.000Z"),
+            ("HEAD", "eu-west-1") => answer(403, ""),
+            _ => answer(404, ""),
+        },
+    );
+    let round = prober(&world).round("r1", world.at(10_000)).await;
+    let [home, standby] = &round.members[..] else {
+        panic!("two members")
+    };
+    assert!(standby.refused.contains(&home.region) && home.refused.is_empty());
+    assert!(!standby.seen.contains_key(&home.region));
 }
 
 #[tokio::test(start_paused = true)]

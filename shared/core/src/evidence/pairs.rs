@@ -261,6 +261,14 @@ impl Look<'_> {
                 "{region} is {verdict}, so what arrived there cannot be seen"
             ));
         }
+        let mut rounds = self.round.members.iter();
+        let there = rounds.find(|member| &member.region == self.destination);
+        if there.is_some_and(|member| member.refused.contains(self.source)) {
+            return unknown(format!(
+                "the canary of {} may not be read in {}",
+                self.source, self.destination
+            ));
+        }
         let waiting = age.filter(jiff::SignedDuration::is_positive).map(seconds);
         match (newest, waiting) {
             (None, Some(older_than_seconds)) => Lag::Waiting { older_than_seconds },

@@ -263,9 +263,9 @@ fn unchecked(
 ) -> Vec<Unchecked> {
     // Whom the findings about a bucket, or about an ordered pair of them, make unfit.
     let mut unfit = BTreeMap::new();
-    for target in settings.members.iter() {
+    for target in &settings.members {
         unfit.insert(target.bucket.to_string(), (&target.region, None));
-        for source in settings.members.iter() {
+        for source in &settings.members {
             let pair = pair_of(&source.bucket, &target.bucket);
             unfit.insert(pair, (&target.region, Some(&source.region)));
         }

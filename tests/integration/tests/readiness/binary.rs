@@ -7,14 +7,14 @@ use integration::{SECRET, command, pause};
 use serde_json::json;
 use simulator::{Simulator, Versioning, WorldConfig, server};
 
-use crate::stage::{AWAY, CONTROL, NOTHING, STATE, blueprint, ids, variables};
+use crate::stage::{AWAY, CONTROL, NOTHING, STATE, begin, blueprint, ids, variables};
 
 async fn world() -> (Simulator, String) {
     let config = WorldConfig {
         epoch: integration::now(),
         ..blueprint()
     };
-    let sim = Simulator::new(config);
+    let sim = begin(config);
     let address = server::spawn(sim.clone()).await.expect("a port");
     (sim, format!("http://{address}"))
 }

@@ -3,7 +3,9 @@
 use simulator::cloudwatch::MetricName;
 use simulator::{Encryption, LifecycleRule, ReplicationRule, Versioning, World};
 
-use crate::stage::{AWAY, CONTROL, HOME, LETTERS, NOTHING, Stage, TOPIC, on_virtual_time};
+use crate::stage::{
+    ALARMS, AWAY, CONTROL, FAILOVER, HOME, LETTERS, NOTHING, Stage, TOPIC, on_virtual_time,
+};
 
 /// A change, what it is found as beyond what is always found, and what undoes it.
 type Drift = (fn(&mut World), &'static [&'static str], fn(&mut World));
@@ -44,6 +46,7 @@ const DRIFTS: &[Drift] = &[
     (|w| w.bucket_settings(AWAY).lifecycle.push(LifecycleRule { prefix: "tmp/".to_owned(), expires_after_days: Some(7), noncurrent_after_days: None }), &["lifecycle/app-euw1"], |w| { w.bucket_settings(AWAY).lifecycle.pop(); }),
     (|w| w.bucket_settings(AWAY).lifecycle.clear(), &["canary-hygiene/app-euw1"], |w| { let rules = w.bucket_settings(HOME).lifecycle.clone(); w.bucket_settings(AWAY).lifecycle = rules; }),
     (|w| w.set_subscriptions(TOPIC, &[("email", "sre@example.com", false)]), &["topic-subscribed/arn:aws:sns:us-east-2:111122223333:pages"], |w| w.set_subscriptions(TOPIC, &[("email", "sre@example.com", true)])),
+    (|w| w.set_subscriptions(ALARMS, &[("email", "sre@example.com", true)]), &["alarm-topic/arn:aws:sns:us-east-2:111122223333:alarms"], |w| w.set_subscriptions(ALARMS, &[("lambda", FAILOVER, true)])),
     (|w| w.set_routes_as_person("mfzwi23gnjvgw.mrap", &[(HOME, 0), (AWAY, 100)]), &["topology/mfzwi23gnjvgw.mrap"], |w| w.set_routes_as_person("mfzwi23gnjvgw.mrap", &[(HOME, 100), (AWAY, 0)])),
 ];
 
@@ -99,10 +102,15 @@ fn dead_letters_are_found() {
             "{found:?}"
         );
         stage.rest(std::time::Duration::from_mins(20)).await;
+        let answer = stage.readiness().await;
+        let mut findings = answer["findings"].as_array().unwrap().iter();
+        let waiting = findings.find(|one| one["check"] == "dead-letters").unwrap();
         assert_eq!(
-            stage.found().await,
-            NOTHING,
+            waiting["unconfirmed"], true,
             "an idle queue publishes nothing"
         );
+        stage.change(|world| world.put_metric(CONTROL, &letters(), 0.0));
+        stage.rest(std::time::Duration::from_mins(2)).await;
+        assert_eq!(stage.found().await, NOTHING);
     });
 }

@@ -42,12 +42,20 @@ fn a_newer_report_is_not_replaced() {
         let mut stage = Stage::new();
         stage.readiness().await;
         let mut newer = stage.report();
-        newer["observedAt"] = json!(stage.now() + jiff::SignedDuration::from_hours(1));
+        newer["observedAt"] = json!(stage.now() + jiff::SignedDuration::from_secs(50));
         let body = newer.to_string();
         stage.change(|world| world.put_object_as_person(STATE, "drift.json", body));
         let answer = stage.readiness().await;
         assert_eq!(ids(&answer), NOTHING, "whoever asks is answered");
         assert_eq!(stage.report(), newer);
+        // Of a clock that is wrong it is no newer one: it would stop all looks until then.
+        newer["observedAt"] = json!(stage.now() + jiff::SignedDuration::from_hours(1));
+        let body = newer.to_string();
+        stage.change(|world| world.put_object_as_person(STATE, "drift.json", body));
+        stage.readiness().await;
+        let replaced: jiff::Timestamp =
+            serde_json::from_value(stage.report()["observedAt"].clone()).unwrap();
+        assert!(replaced <= stage.now(), "{replaced}");
     });
 }
 
@@ -55,11 +63,21 @@ fn a_newer_report_is_not_replaced() {
 fn a_torn_report_is_replaced_and_a_foreign_one_is_not() {
     on_virtual_time(async || {
         let mut stage = Stage::new();
-        for torn in ["{\"schema\":1,", "{\"schema\":2}", "[]"] {
+        for torn in ["{\"schema\":1,", "{\"schema\":1}", "[]"] {
             stage.change(|world| world.put_object_as_person(STATE, "drift.json", torn));
             assert_eq!(stage.found().await, NOTHING, "{torn}");
             assert_eq!(stage.report()["schema"], 1);
         }
+        let mut later = stage.report();
+        later["schema"] = json!(2);
+        let body = later.to_string();
+        stage.change(|world| world.put_object_as_person(STATE, "drift.json", body));
+        let error = stage.invoke(json!({"command": "tick"})).await.unwrap_err();
+        assert!(error.chain().contains("schema 2"), "{}", error.chain());
+        assert_eq!(stage.report(), later, "what it has yet to tell is not lost");
+        later["schema"] = json!(1);
+        let body = later.to_string();
+        stage.change(|world| world.put_object_as_person(STATE, "drift.json", body));
         let mut foreign = stage.report();
         foreign["mrap"] = json!("arn:aws:s3::111122223333:accesspoint/other.mrap");
         let body = foreign.to_string();

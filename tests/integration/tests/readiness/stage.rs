@@ -24,6 +24,8 @@ pub(crate) const STATE: &str = "sentinel-state";
 pub(crate) const CONTROL: &str = "us-east-2";
 pub(crate) const ALARM: &str = "sentinel-failover-silent";
 pub(crate) const TOPIC: &str = "arn:aws:sns:us-east-2:111122223333:pages";
+pub(crate) const ALARMS: &str = "arn:aws:sns:us-east-2:111122223333:alarms";
+pub(crate) const FAILOVER: &str = "arn:aws:lambda:us-east-2:111122223333:function:failover:live";
 pub(crate) const LETTERS: &str = "sentinel-dead-letters";
 /// What is found in a world in which all is well, but which was never rehearsed.
 pub(crate) const NOTHING: [&str; 1] = ["rehearsal/mfzwi23gnjvgw.mrap"];
@@ -104,6 +106,8 @@ pub(crate) fn variables() -> Vec<(&'static str, String)> {
             "REPLICATION_EVENTS_QUEUE_ARN",
             WorldConfig::new(0).events_queue_arn(),
         ),
+        ("ALARM_TOPIC_ARN", ALARMS.to_owned()),
+        ("FAILOVER_FUNCTION_ARN", FAILOVER.to_owned()),
         ("STACK_ALARMS", ALARM.to_owned()),
         ("DEAD_LETTER_QUEUES", LETTERS.to_owned()),
     ]
@@ -139,12 +143,20 @@ pub(crate) fn blueprint() -> WorldConfig {
         .bucket("work-use1", "us-east-1")
         .bucket("work-euw1", "eu-west-1")
         .topic(CONTROL, "pages")
+        .topic(CONTROL, "alarms")
         .alarm(AlarmConfig::metric(CONTROL, ALARM, silent, 0.5).action(TOPIC))
+}
+
+/// The world, with the failover function subscribed to its alarms.
+pub(crate) fn begin(config: WorldConfig) -> Simulator {
+    let sim = Simulator::new(config);
+    sim.with(|world| world.set_subscriptions(ALARMS, &[("lambda", FAILOVER, true)]));
+    sim
 }
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let sim = Simulator::new(blueprint());
+        let sim = begin(blueprint());
         let output = Arc::new(Output::default());
         Self {
             deps: Deps::new(edge(&sim, "readiness", output.clone()), settings()),

@@ -8,7 +8,7 @@ use simulator::{Fault, FaultKind, Outage, SimTime, Versioning};
 use crate::stage::{AWAY, NOTHING, Stage, TIME_OUT, on_virtual_time};
 
 /// Operations that may be refused, and the permission that the finding then names.
-const PERMISSIONS: [(&str, &str); 15] = [
+const PERMISSIONS: [(&str, &str); 16] = [
     ("GetBucketVersioning", "s3:GetBucketVersioning"),
     ("GetBucketReplication", "s3:GetReplicationConfiguration"),
     ("GetBucketEncryption", "s3:GetEncryptionConfiguration"),
@@ -45,6 +45,7 @@ const PERMISSIONS: [(&str, &str); 15] = [
     ),
     ("ListSubscriptionsByTopic", "sns:ListSubscriptionsByTopic"),
     ("DescribeAlarms", "cloudwatch:DescribeAlarms"),
+    ("GetMetricData", "cloudwatch:GetMetricData"),
 ];
 
 #[test]
@@ -58,6 +59,11 @@ fn every_missing_permission_is_a_finding_and_no_crash() {
                 ..Fault::new(FaultKind::AccessDenied)
             };
             let id = stage.change(|world| world.add_fault(fault));
+            assert_eq!(
+                stage.found().await,
+                NOTHING,
+                "once may be a policy that is on its way"
+            );
             let found = stage.found().await;
             let expected = [format!("permission/{permission}"), NOTHING[0].to_owned()];
             assert_eq!(found, expected, "{operation}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Bench, EVIDENCE_MAX_AGE, broken, is_there, listed, pair_of, read_of, s3api};
 use crate::announce::Severity::{Critical, Info, Warning};
-use crate::evidence::{Observer, Verdict as Probe};
+use crate::evidence::{Lag, Observer, Verdict as Probe};
 use crate::readiness::check::Check;
 use crate::readiness::finding::Verdict;
 use crate::readiness::inventory::{BucketLook, Encryption, Looked, Rule, Scope};
@@ -444,6 +444,24 @@ impl Bench<'_> {
             return self.verdict(check, &subject, Verdict::Unread);
         }
         let exposure = evidence.exposure(&source.region, &target.region);
+        let lag = evidence.pair(&source.region, &target.region);
+        if exposure.is_none()
+            && let Some(Lag::Unknown { reason }) = lag.map(|pair| &pair.lag)
+        {
+            let found = broken(
+                Warning,
+                format!(
+                    "whether canaries of {} arrive in {} cannot be told: {reason}",
+                    source.bucket, target.bucket
+                ),
+                "How far the second is behind is not measured: a failover does not know what it loses.",
+                format!(
+                    "sam deploy --parameter-overrides MemberKmsKeyArns=… # with the key of the replicas in {}, if they have one; docs/detection.md",
+                    target.bucket
+                ),
+            );
+            return self.rule(check, &subject, Some(found));
+        }
         let late = match exposure {
             None => Some(format!(
                 "no canary of {} ever arrived in {}",
