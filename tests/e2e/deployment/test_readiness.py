@@ -9,6 +9,9 @@ from cloud import CONTROL_REGION
 # The schedule is looked at every ten seconds and fires within a minute.
 A_MINUTE = 75
 
+# MiniStack answers these two with a listing of the bucket, which is no answer to the question.
+NOT_ANSWERED = (": request metrics", ": who pays")
+
 only_plain = pytest.mark.parametrize("cloud", ["plain"], indirect=True, scope="session")
 
 
@@ -98,11 +101,17 @@ def found(stack):
     return {one["id"]: one for one in stack.readiness()["findings"]}
 
 
-def test_all_may_be_looked_at(stack):
+def strange(report):
+    """Findings about what cannot be read, but for what MiniStack answers with a listing of the bucket."""
+    unread = (one for one in report["findings"] if one["check"] in ("permission", "readable"))
+    return [one for one in unread if not one["evidence"].split(" could not")[0].endswith(NOT_ANSWERED)]
+
+
+def test_all_may_be_looked_at(stack, plane):
     """Whatever IAM enforces: no permission is missing, and everything answers."""
     answer = stack.readiness()
-    assert not [one for one in answer["findings"] if one["check"] in ("permission", "readable")], answer["report"]
-    assert answer["unread"] == 0, answer["report"]
+    assert not strange(answer), answer["report"]
+    assert answer["unread"] == len(NOT_ANSWERED) * len(plane.regions), answer["report"]
     assert answer["checked"] > 40
 
 
@@ -113,8 +122,9 @@ def test_a_fresh_deployment_is_sound(stack, plane):
     that the health check made never arrives.
     """
     report = stack.readiness()
+    assert not strange(report), report["report"]
     checks = {one["check"] for one in report["findings"]}
-    yet_to_come = {"topic-subscribed", "rehearsal", "vantage-point", "self-test", "bucket-key"}
+    yet_to_come = {"topic-subscribed", "rehearsal", "vantage-point", "self-test", "bucket-key", "readable"}
     assert checks <= {*yet_to_come, "request-metrics"}, report["report"]
     assert report["report"].splitlines()[-1].startswith("Rehearsed"), report["report"]
 
