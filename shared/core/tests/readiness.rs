@@ -557,6 +557,7 @@ fn time_control_is_as_declared() {
 /// What may look odd and is in order.
 #[test]
 fn what_is_no_drift() {
+    type Change<'a> = &'a dyn Fn(&mut Inventory);
     let regional = json!({"Statement": {"Effect": "Allow", "Condition": {"StringLike": {
         "s3:DataAccessPointArn": "arn:aws:s3:eu-west-1:111122223333:accesspoint/team"}}}});
     let tagged = |markers: bool| {
@@ -567,7 +568,6 @@ fn what_is_no_drift() {
             rule.priority = Some(90);
         }
     };
-    type Change<'a> = &'a dyn Fn(&mut Inventory);
     let changes: &[(&str, Change<'_>, &str)] = &[
         (
             "a disabled rule about what another one replicates",
@@ -673,7 +673,7 @@ fn a_prefix_that_only_begins_like_the_canaries_is_the_users() {
     settings.canary_prefix = "app".to_owned();
     let mut inventory = healthy();
     every_rule(&mut inventory, |rule| {
-        rule.scope = Scope::of_prefix("app-data/")
+        rule.scope = Scope::of_prefix("app-data/");
     });
     let (report, _) = assess(&inventory, &settings, None, now());
     assert!(!report.findings.iter().any(|one| one.check == Check::Rule));
@@ -840,7 +840,8 @@ fn where_a_bucket_lies_speaks_for_it() {
 /// One thing more that is broken in the same way is news.
 #[test]
 fn what_grows_is_worse() {
-    let steps: &[(&str, fn(&mut Inventory), fn(&mut Inventory))] = &[
+    type Break = fn(&mut Inventory);
+    let steps: &[(&str, Break, Break)] = &[
         (
             "permission/s3:GetBucketPolicy",
             |i| member(i, B).policy = denied("s3:GetBucketPolicy"),
@@ -856,12 +857,12 @@ fn what_grows_is_worse() {
             |i| {
                 i.endpoints
                     .iter_mut()
-                    .for_each(|(_, routes)| drop_last(routes))
+                    .for_each(|(_, routes)| drop_last(routes));
             },
             |i| {
                 i.endpoints
                     .iter_mut()
-                    .for_each(|(_, routes)| drop_last(routes))
+                    .for_each(|(_, routes)| drop_last(routes));
             },
         ),
     ];

@@ -97,12 +97,11 @@ pub(super) fn lifecycle(rule: LifecycleRule) -> Vec<LifecycleAction> {
         let class = transition.storage_class;
         let class = class.map_or_else(String::new, |class| class.as_str().to_owned());
         does.push((
-            match transition.date {
-                Some(date) => format!("moves to {class} from {} on", date.secs()),
-                None => {
-                    let days = transition.days.unwrap_or_default();
-                    format!("moves to {class} after {days} days")
-                }
+            if let Some(date) = transition.date {
+                format!("moves to {class} from {} on", date.secs())
+            } else {
+                let days = transition.days.unwrap_or_default();
+                format!("moves to {class} after {days} days")
             },
             false,
         ));

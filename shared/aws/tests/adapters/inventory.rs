@@ -271,6 +271,8 @@ async fn a_bucket_key_is_read() {
 
 #[tokio::test(start_paused = true)]
 async fn metrics_of_the_whole_bucket_are_found_on_any_page() {
+    const PART: &str = "<MetricsConfiguration><Id>part</Id><Filter><Prefix>a/</Prefix></Filter></MetricsConfiguration>";
+    const WHOLE: &str = "<MetricsConfiguration><Id>whole</Id></MetricsConfiguration>";
     let page = |of: &str, more: &str| {
         answer(
             200,
@@ -279,8 +281,6 @@ async fn metrics_of_the_whole_bucket_are_found_on_any_page() {
             ),
         )
     };
-    const PART: &str = "<MetricsConfiguration><Id>part</Id><Filter><Prefix>a/</Prefix></Filter></MetricsConfiguration>";
-    const WHOLE: &str = "<MetricsConfiguration><Id>whole</Id></MetricsConfiguration>";
     for (second, expected) in [(WHOLE, true), (PART, false)] {
         let world = world(move |asked, request| {
             if asked != "app-use1 metrics" && !request.path().contains("continuation-token") {
