@@ -44,8 +44,6 @@ pub(crate) struct Seen {
     pub(crate) routes: Result<Routes, ControlError>,
     /// The evidence: the health check's if it is fresh, else of a round made just now.
     pub(crate) evidence: Evidence,
-    /// Whether the evidence is of a round made just now, to be recorded.
-    pub(crate) probed: bool,
     /// What the readiness check found.
     pub(crate) drift: Drift,
     /// What CloudWatch says of the alarms that were asked about.
@@ -113,7 +111,7 @@ impl Turn<'_> {
         let avoid = believed_bad(state, None);
         let blocking = self.blocking_alarms(state, wish);
         let asked: BTreeSet<AlarmArn> = confirm.union(&blocking).cloned().collect();
-        let (routes, (evidence, probed), alarms, report) = join4(
+        let (routes, evidence, alarms, report) = join4(
             self.deps.control.routes(&avoid, self.within(READ_ROUTES)),
             self.evidence(state),
             self.describe(&asked),
@@ -134,7 +132,6 @@ impl Turn<'_> {
             began,
             routes,
             evidence,
-            probed,
             drift: report.map_or(Drift::Unknown, |report| report.drift(self.now())),
             blocking_alarms: alarms
                 .iter()
@@ -183,7 +180,7 @@ impl Turn<'_> {
 
     /// The health check's evidence if it is fresh enough and nothing newer disputes it, else that
     /// of a round made now.
-    async fn evidence(&self, state: &State) -> (Evidence, bool) {
+    async fn evidence(&self, state: &State) -> Evidence {
         let (control, witness) = self.vantage_points().await;
         let recorded = self.agreed(control.as_ref(), witness.as_ref());
         let max_age = self.deps.settings.thresholds.evidence_max_age;
@@ -191,7 +188,7 @@ impl Turn<'_> {
             evidence.is_fresh(self.now(), max_age) && !is_disputed(state, evidence)
         };
         if let Some(evidence) = recorded.clone().filter(speaks) {
-            return (evidence, false);
+            return evidence;
         }
         let until = self.within(self.round_limit());
         let round = self.deps.prober.round(self.request_id, until).await;
@@ -203,8 +200,7 @@ impl Turn<'_> {
         let own = Evidence::after(previous, &round, gap);
         self.measure_round(&own);
         // Where there is a witness, its word is needed for a round of ours too.
-        let evidence = self.agreed(Some(&own), witness.as_ref()).unwrap_or(own);
-        (evidence, true)
+        self.agreed(Some(&own), witness.as_ref()).unwrap_or(own)
     }
 
     /// What two vantage points say together.

@@ -39,6 +39,8 @@ pub const TOPIC_REGIONS: [&str; 2] = ["us-east-2", "us-west-2"];
 pub const TOPIC: &str = "mrap-sentinel";
 /// The topic through which alarms and the health check reach the function, in the control Region.
 pub const ALARM_TOPIC: &str = "mrap-sentinel-alarms";
+/// Where the witness runs, in scenarios that have one.
+pub const WITNESS_REGION: &str = "us-west-2";
 /// Where the watchdog waits for heartbeats.
 pub const WATCHDOG_REGION: &str = "us-west-2";
 /// The name of its alarm.

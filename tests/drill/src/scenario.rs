@@ -262,6 +262,8 @@ pub struct Stage {
     /// Whether the health check runs, and feeds the alarms with its metrics as the template has it.
     /// Otherwise an outside prober feeds them, and `failover` probes by itself.
     pub health_check: Option<Wakes>,
+    /// Whether a witness runs too, beside the health check.
+    pub witness: bool,
     /// Settings of `health-check` beyond the usual ones.
     pub health: BTreeMap<String, String>,
     /// Settings of `failover` beyond the usual ones.
@@ -300,6 +302,7 @@ impl Default for Stage {
             timing: Timing::default(),
             jobs: JobRules::default(),
             health_check: None,
+            witness: false,
             health: BTreeMap::new(),
             settings: BTreeMap::new(),
             redrive: BTreeMap::new(),
@@ -333,6 +336,13 @@ impl Stage {
     pub fn watched(mut self) -> Self {
         self.health_check = Some(Wakes::Arrive);
         self
+    }
+
+    /// With the health check, and a witness in another Region.
+    #[must_use]
+    pub fn witnessed(mut self) -> Self {
+        self.witness = true;
+        self.watched()
     }
 
     /// With a third member in Tokyo.

@@ -11,11 +11,14 @@ use super::{monitoring, prober};
 use crate::scenario::Stage;
 use crate::{
     ACCOUNT, ALARM_TOPIC, ALIAS, CONTROL_REGION, STATE_BUCKET, TOPIC, TOPIC_REGIONS,
-    WATCHDOG_REGION, alarm_name, alarm_topic_arn, mrap_arn,
+    WATCHDOG_REGION, WITNESS_REGION, alarm_name, alarm_topic_arn, mrap_arn,
 };
 
 /// The role that S3 Batch Operations assumes.
 const BATCH_ROLE: &str = "arn:aws:iam::111122223333:role/mrap-sentinel-batch";
+
+/// The bucket whose answers tell the witness whether S3 of its own Region works.
+const WITNESS_BUCKET: &str = "mrap-sentinel-witness";
 
 /// The bucket for manifests and reports in a Region.
 pub(super) fn work_bucket(region: &str) -> String {
@@ -27,6 +30,7 @@ pub(super) fn work_bucket(region: &str) -> String {
 pub(super) struct Deployment {
     pub(super) failover: Settings,
     pub(super) health: HealthSettings,
+    pub(super) witness: HealthSettings,
     pub(super) collector: CollectorSettings,
     pub(super) redrive: RedriveSettings,
     pub(super) readiness: ReadinessSettings,
@@ -36,6 +40,7 @@ impl Deployment {
     pub(super) fn new(stage: &Stage) -> Self {
         let failover = with(failover(stage), &stage.settings);
         let health = with(health(stage), &stage.health);
+        let witness = with(witness(stage), &stage.health);
         let collector = common(stage);
         let redrive = with(redrive(stage), &stage.redrive);
         let readiness = readiness(stage);
@@ -44,6 +49,8 @@ impl Deployment {
             failover: Settings::from_lookup(|name| from(&failover, name))
                 .expect("settings of a scenario"),
             health: HealthSettings::from_lookup(|name| from(&health, name))
+                .expect("settings of a scenario"),
+            witness: HealthSettings::from_lookup(|name| from(&witness, name))
                 .expect("settings of a scenario"),
             collector: CollectorSettings::from_lookup(|name| from(&collector, name))
                 .expect("settings of a scenario"),
@@ -93,7 +100,13 @@ fn failover(stage: &Stage) -> Variables {
         ("MODE".to_owned(), "automatic".to_owned()),
         topics(),
     ]);
+    variables.extend(witness_region(stage));
     variables
+}
+
+fn witness_region(stage: &Stage) -> Option<(String, String)> {
+    let expected = stage.witness;
+    expected.then(|| ("WITNESS_REGION".to_owned(), WITNESS_REGION.to_owned()))
 }
 
 fn health(stage: &Stage) -> Variables {
@@ -101,6 +114,19 @@ fn health(stage: &Stage) -> Variables {
     variables.extend([
         ("ALARM_TOPIC_ARN".to_owned(), alarm_topic_arn()),
         ("HEARTBEAT_REGION".to_owned(), WATCHDOG_REGION.to_owned()),
+    ]);
+    variables.extend(witness_region(stage));
+    variables
+}
+
+fn witness(stage: &Stage) -> Variables {
+    let mut variables = common(stage);
+    variables.extend([
+        ("STATE_BUCKET".to_owned(), WITNESS_BUCKET.to_owned()),
+        (
+            "WITNESS_OF".to_owned(),
+            format!("{STATE_BUCKET}@{CONTROL_REGION}"),
+        ),
     ]);
     variables
 }
@@ -157,6 +183,9 @@ pub(super) fn world(stage: &Stage, seed: u64) -> WorldConfig {
             .topic(CONTROL_REGION, ALARM_TOPIC)
             .alarm(monitoring::self_test_alarm())
             .alarm(monitoring::watchdog());
+    }
+    if stage.witness {
+        config = config.bucket(WITNESS_BUCKET, WITNESS_REGION);
     }
     if stage.active_active {
         config = config.all_active();

@@ -11,6 +11,7 @@ use sentinel_core::settings::{
 use serde_json::Value;
 
 use crate::history::Function;
+use crate::{CONTROL_REGION, WITNESS_REGION};
 
 /// A function as it is deployed.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub(super) enum Deployed {
     Failover(Box<Settings>),
     /// `health-check`.
     HealthCheck(HealthSettings),
+    /// `health-check` as the witness, in a Region of its own.
+    Witness(HealthSettings),
     /// `replication-events`.
     ReplicationEvents(CollectorSettings),
     /// `redrive`.
@@ -57,10 +60,26 @@ impl Deployed {
     pub(super) fn function(&self) -> Function {
         match self {
             Self::Failover(_) => Function::Failover,
-            Self::HealthCheck(_) => Function::HealthCheck,
+            Self::HealthCheck(_) | Self::Witness(_) => Function::HealthCheck,
             Self::ReplicationEvents(_) => Function::ReplicationEvents,
             Self::Redrive(_) => Function::Redrive,
             Self::Readiness(_) => Function::Readiness,
+        }
+    }
+
+    /// How the labels of its environments begin.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Witness(_) => "witness",
+            _ => self.function().name(),
+        }
+    }
+
+    /// Where it runs.
+    pub(super) fn region(&self) -> &'static str {
+        match self {
+            Self::Witness(_) => WITNESS_REGION,
+            _ => CONTROL_REGION,
         }
     }
 
@@ -86,7 +105,7 @@ impl Deployed {
                 edge,
                 Settings::clone(settings),
             ))),
-            Self::HealthCheck(settings) => {
+            Self::HealthCheck(settings) | Self::Witness(settings) => {
                 let deps = health_check::Deps::new(edge, settings.clone());
                 Process::HealthCheck(Arc::new(deps))
             }

@@ -270,13 +270,18 @@ impl Lambda {
             shared.environments += 1;
             (shared.environments, shared.dice.u64(150..500))
         };
-        let label = format!("{}-{number}", self.0.deployed.function().name());
+        let label = format!("{}-{number}", self.0.deployed.label());
         self.0.sim.sleep(Duration::from_millis(cold_start)).await;
         let output = Output {
             lambda: Arc::downgrade(&self.0),
             environment: label.clone(),
         };
-        let edge = sdk::edge(&self.0.sim, &label, Arc::new(output));
+        let edge = sdk::edge(
+            &self.0.sim,
+            &label,
+            self.0.deployed.region(),
+            Arc::new(output),
+        );
         Environment {
             process: self.0.deployed.boot(edge),
             label,

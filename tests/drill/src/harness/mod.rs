@@ -142,6 +142,15 @@ async fn play(stage: Stage, seed: u64, mut dice: Rng, options: Options) -> Histo
     if let Some(wakes) = wakes {
         machine.watch(&sim, wakes, Rng::with_seed(seed ^ 0x6865_616c_7468));
     }
+    if stage.witness && !options.copies_only {
+        let mut dice = Rng::with_seed(seed ^ 0x7769_746e_6573);
+        // It shares neither fate nor logs with the control Region.
+        let around = (spectator.clone(), None, Power::default());
+        let deployed = Deployed::Witness(machine.settings.witness.clone());
+        let witness = Lambda::new(&sim, deployed, around, dice.fork(), (None, 0.0));
+        let offset = Duration::from_millis(dice.u64(0..60_000));
+        tokio::task::spawn_local(jittered(sim.clone(), witness, offset, dice));
+    }
     let imports = Imports::default();
     let director = Director {
         sim: sim.clone(),

@@ -17,7 +17,7 @@ use sentinel_aws::edge::{Edge, EdgeParts, HttpClients, Sink};
 use sentinel_aws::endpoints::EndpointOverrides;
 use simulator::Simulator;
 
-use crate::{ACCOUNT, CONTROL_REGION};
+use crate::ACCOUNT;
 
 /// Time-outs and attempts of a client that is not ours.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +86,7 @@ impl HttpClients for Connections {
 }
 
 /// The edge of one execution environment of the function.
-pub(super) fn edge(sim: &Simulator, label: &str, stdout: Arc<dyn Sink>) -> Arc<Edge> {
+pub(super) fn edge(sim: &Simulator, label: &str, region: &str, stdout: Arc<dyn Sink>) -> Arc<Edge> {
     Arc::new(Edge::new(EdgeParts {
         http: Arc::new(Connections {
             sim: sim.clone(),
@@ -96,7 +96,7 @@ pub(super) fn edge(sim: &Simulator, label: &str, stdout: Arc<dyn Sink>) -> Arc<E
         sleep: SharedAsyncSleep::new(TokioSleep::new()),
         credentials: credentials(),
         identity_cache: IdentityCache::no_cache(),
-        region: CONTROL_REGION.parse().expect("a Region"),
+        region: region.parse().expect("a Region"),
         endpoints: EndpointOverrides::default(),
         retry_partition: Arc::new(|name| partition(name.to_owned())),
         stdout,

@@ -21,7 +21,7 @@ use crate::scenario::Scenario;
 pub const DEFAULT: &str = "regional-outage";
 
 /// All of them, the default first.
-pub static ALL: [Scenario; 35] = [
+pub static ALL: [Scenario; 36] = [
     outages::REGIONAL_OUTAGE,
     outages::CONTROL_PLANE_OUTAGE,
     outages::FLAPPING_REGION,
@@ -44,6 +44,7 @@ pub static ALL: [Scenario; 35] = [
     machinery::STATE_STORE_DOWN,
     watching::EVENT_LOST,
     watching::OBSERVER_ISOLATED,
+    watching::TWO_VIEWS,
     watching::SLOW_BURN,
     watching::CONTROL_REGION_LOST,
     copies::REPLICATION_PERMISSION_LOSS,

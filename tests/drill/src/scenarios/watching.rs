@@ -122,6 +122,63 @@ pub(super) const OBSERVER_ISOLATED: Scenario = Scenario {
     },
 };
 
+pub(super) const TWO_VIEWS: Scenario = Scenario {
+    name: "two-views",
+    story: "The network between the control Region and S3 in us-east-1 breaks; a witness still reaches it: nothing moves.\n\
+            Later us-east-1 goes down: both say so, and the dial moves.",
+    stage: |dice| {
+        let start = around(dice, 15);
+        let healed = start + minutes(dice.u64(8..12));
+        let down = healed + minutes(dice.u64(8..12));
+        let span = minutes(dice.u64(25..35));
+        let kind = if dice.bool() {
+            FaultKind::Hang
+        } else {
+            FaultKind::Refuse
+        };
+        let mut fault = Fault::new(kind)
+            .service(Service::S3)
+            .region(HOME)
+            .from(start)
+            .until(healed);
+        for number in 1..=20 {
+            for function in [Function::Failover, Function::HealthCheck] {
+                fault = fault.client(format!("{}-{number}", function.name()));
+            }
+        }
+        let (outage, story) = outage(dice, HOME, down, span);
+        Stage::default()
+            .witnessed()
+            .trouble(HOME, down)
+            .mark("start", start)
+            .mark("down", down)
+            .fault(
+                fault,
+                format!("nothing in {CONTROL_REGION} reaches S3 in {HOME}"),
+            )
+            .tell(healed, "the network works again")
+            .outage(outage, story)
+    },
+    expect: |history| {
+        let (start, down) = (history.stage.at("start"), history.stage.at("down"));
+        let disagreed = history.states.iter().any(|(at, state)| {
+            let evidence = state.evidence.as_ref();
+            let home = evidence.and_then(|evidence| {
+                let home = HOME.parse().ok()?;
+                evidence.member(&home)
+            });
+            (start..down).contains(at)
+                && home.is_some_and(|home| home.detail.starts_with("the vantage points disagree"))
+        });
+        Expect::of(history)
+            .moves(&[(Mover::Machine, DUBLIN)])
+            .move_between(0, down, down + WOKEN)
+            .told("failed-over", 1..=1)
+            .that(disagreed, "one view alone is not believed")
+            .done()
+    },
+};
+
 pub(super) const SLOW_BURN: Scenario = Scenario {
     name: "slow-burn",
     story: "S3 in us-east-1 gets slower, then fails now and then, more and more often, until nothing works.\n\
