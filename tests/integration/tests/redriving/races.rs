@@ -40,9 +40,9 @@ fn a_dead_workers_claim_expires() {
         stage.write(HOME, 10);
         stage.rest(120).await;
         stage.collect().await;
-        // It dies with its claim, after the listing and the claim, before anything else is recorded.
+        // It dies with its claim, after the listing, the readiness report and the claim, before anything else is recorded.
         let begun = stage.sim.requests_of("another");
-        stage.sim.crash_after("another", begun + 5);
+        stage.sim.crash_after("another", begun + 6);
         let another = stage.another();
         let deadline = stage.now() + jiff::SignedDuration::from_secs(300);
         let dying = redrive::handle(&another, json!({"command": "tick"}), deadline, "dying");
@@ -107,7 +107,7 @@ fn regression_a_repetition_does_not_take_a_dead_ones_claim_for_its_own() {
         stage.rest(120).await;
         stage.collect().await;
         let begun = stage.sim.requests_of("another");
-        stage.sim.crash_after("another", begun + 5);
+        stage.sim.crash_after("another", begun + 6);
         let another = stage.another();
         let deadline = stage.now() + jiff::SignedDuration::from_secs(300);
         let tick = json!({"command": "tick"});
