@@ -23,6 +23,7 @@ ROOTS = {
     "CompleteMultipartUpload": "CompleteMultipartUploadResult",
     "ListMultipartUploads": "ListMultipartUploadsResult",
     "ListParts": "ListPartsResult",
+    "GetBucketLifecycleConfiguration": "LifecycleConfiguration",
     "GetBucketNotificationConfiguration": "NotificationConfiguration",
     "ListBucketMetricsConfigurations": "ListMetricsConfigurationsResult",
     "GetBucketRequestPayment": "RequestPaymentConfiguration",

@@ -571,7 +571,7 @@ def test_rehearsals_are_scheduled_only_when_asked_for(cloud, small):
         assert (schedule["Target"]["Arn"], schedule["Target"]["RoleArn"]) == (alias, role)
         assert schedule["ScheduleExpression"] == asked["RehearsalSchedule"]
         # MiniStack keeps no time zone of a schedule that CloudFormation makes.
-        assert stack.properties("Rehearsal")["ScheduleExpressionTimezone"] == asked["RehearsalTimeZone"]
+        assert stack.properties("Rehearsal")["ScheduleExpressionTimezone"] == {"Ref": "RehearsalTimeZone"}
         command = json.loads(schedule["Target"]["Input"])
         assert (command["command"], command["scheduled"]) == ("rehearse", True)
         [statement] = statements(cloud, stack["RehearsalRole"])

@@ -59,7 +59,12 @@ impl Topics {
     }
 
     /// Everybody who subscribes to a topic, on one page.
-    fn list(&self, form: &BTreeMap<String, String>, call: &Call) -> Result<Answer, ServiceError> {
+    fn list(
+        &self,
+        form: &BTreeMap<String, String>,
+        call: &Call,
+        seq: u64,
+    ) -> Result<Answer, ServiceError> {
         let topic = self.topic(form, &call.region)?;
         let mut xml = Writer::new();
         let root =
@@ -85,6 +90,9 @@ impl Topics {
                     }
                 });
             });
+            w.element("ResponseMetadata", |w| {
+                w.text("RequestId", format!("{seq:016x}"));
+            });
         });
         Ok(Answer::new(200)
             .header("content-type", "text/xml")
@@ -100,7 +108,7 @@ impl Topics {
     ) -> Result<Answer, ServiceError> {
         if call.operation == "ListSubscriptionsByTopic" {
             let form = query::parse(std::str::from_utf8(&call.body).unwrap_or_default());
-            return self.list(&form, call);
+            return self.list(&form, call, seq);
         }
         if call.operation != "Publish" {
             let message = format!("The action {} is not valid", call.operation);
