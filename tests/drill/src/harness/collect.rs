@@ -16,13 +16,14 @@ use crate::{ALIAS, STATE_BUCKET, alarm_topic_arn, mrap_arn};
 pub(super) fn history(sim: &Simulator, stage: Stage, witnesses: &Witnesses) -> History {
     let machine = &witnesses.machine;
     let (mut invocations, mut lines) = (Vec::new(), Vec::new());
-    for lambda in [
+    let functions = [
         &machine.failover,
         &machine.health,
         &machine.collector,
         &machine.redrive,
         &machine.readiness,
-    ] {
+    ];
+    for lambda in functions.into_iter().chain(&witnesses.second_view) {
         let (invoked, said) = lambda.records();
         invocations.extend(invoked);
         lines.extend(said);

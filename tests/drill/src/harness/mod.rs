@@ -142,15 +142,16 @@ async fn play(stage: Stage, seed: u64, mut dice: Rng, options: Options) -> Histo
     if let Some(wakes) = wakes {
         machine.watch(&sim, wakes, Rng::with_seed(seed ^ 0x6865_616c_7468));
     }
-    if stage.witness && !options.copies_only {
+    let second_view = (stage.witness && !options.copies_only).then(|| {
         let mut dice = Rng::with_seed(seed ^ 0x7769_746e_6573);
         // It shares neither fate nor logs with the control Region.
         let around = (spectator.clone(), None, Power::default());
         let deployed = Deployed::Witness(machine.settings.witness.clone());
         let witness = Lambda::new(&sim, deployed, around, dice.fork(), (None, 0.0));
         let offset = Duration::from_millis(dice.u64(0..60_000));
-        tokio::task::spawn_local(jittered(sim.clone(), witness, offset, dice));
-    }
+        tokio::task::spawn_local(jittered(sim.clone(), witness.clone(), offset, dice));
+        witness
+    });
     let imports = Imports::default();
     let director = Director {
         sim: sim.clone(),
@@ -180,6 +181,7 @@ async fn play(stage: Stage, seed: u64, mut dice: Rng, options: Options) -> Histo
     watch::until(&sim, &spectator, end).await;
     let witnesses = Witnesses {
         machine,
+        second_view,
         found,
         workloads,
         imports,
@@ -281,6 +283,7 @@ async fn jittered(sim: Simulator, lambda: Lambda, offset: Duration, mut dice: Rn
 #[derive(Debug)]
 struct Witnesses {
     machine: Machine,
+    second_view: Option<Lambda>,
     found: prober::Found,
     workloads: Vec<Workload>,
     imports: Imports,
