@@ -86,7 +86,7 @@ fn a_crash_after_any_request_changes_nothing_in_the_end() {
         request_id: request_id.clone(),
         request,
     });
-    side_by_side(crashes.collect(), |crash| {
+    side_by_side(&crashes.collect::<Vec<Crash>>(), |crash| {
         let history = play(seed, Some(crash.clone()));
         let died = history.invocations.iter().any(|invocation| {
             invocation.request_id == request_id && invocation.ending == Ending::Crashed
@@ -97,7 +97,7 @@ fn a_crash_after_any_request_changes_nothing_in_the_end() {
 }
 
 /// Plays these crashes on all cores.
-fn side_by_side(crashes: Vec<Crash>, judge: impl Fn(&Crash) + Sync) {
+fn side_by_side(crashes: &[Crash], judge: impl Fn(&Crash) + Sync) {
     let next = AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
@@ -140,7 +140,7 @@ fn a_rehearsal_that_dies_on_its_way_ends_at_home() {
             request,
         })
     });
-    side_by_side(crashes.collect(), |crash| {
+    side_by_side(&crashes.collect::<Vec<Crash>>(), |crash| {
         let history = play(Some(crash.clone()));
         assert_eq!(invariants::check(&history), [], "{crash:?}");
         let home: BTreeSet<String> = ["us-east-1".to_owned()].into();
