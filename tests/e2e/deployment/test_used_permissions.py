@@ -46,7 +46,7 @@ NOT_ASSUMED = {
 @pytest.fixture
 def everything_played(request):
     """Skips where tests were left out: nothing could be said of what was never tried."""
-    for name in ("test_scenarios", "test_replications", "test_readiness", "test_updates", "test_watching"):
+    for name in ("test_scenarios", "test_replications", "test_readiness", "test_updates", "test_health"):
         written = {each for each in vars(importlib.import_module(name)) if each.startswith("test_")}
         chosen = {item.originalname for item in request.session.items if item.module.__name__ == name}
         if left_out := written - chosen:
