@@ -22,7 +22,6 @@ NOT_ASKED_BY_THE_FUNCTION = {
     "sqs:DeleteMessage": "the Lambda service empties the queue in the function's role",
     "sqs:GetQueueAttributes": "the Lambda service looks at the queue in the function's role",
     "iam:PassRole": "a job is made with a role; the simulator, which makes it here, asks nobody",
-    "s3:ListBucket": "to those who may not list S3 calls forbidden what is not there; not all is missing here",
     "s3:ListJobs": "finds a job again after a crash; tests/integration has these",
     "s3:AbortMultipartUpload": "only manifests that are larger than a part go up in parts; tests/integration has these",
     "lambda:InvokeFunction": "EventBridge Scheduler assumes these roles for the ticks",
