@@ -6,12 +6,13 @@ use futures_util::future::{join, join_all, join3, join4};
 use jiff::{SignedDuration, Timestamp};
 use sentinel_aws::alarms::{DescribeError, DescribedAlarm};
 use sentinel_aws::control::ControlError;
+use sentinel_aws::readiness;
 use sentinel_aws::store::Loaded;
 use sentinel_core::alarm::AlarmState;
 use sentinel_core::decide::{Drain, Drift, Observation, Pending, Redrives, WayHome, Wish};
 use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, Verdict};
 use sentinel_core::names::{AlarmArn, Member, Region};
-use sentinel_core::readiness::{REPORT_KEY, Report};
+use sentinel_core::readiness::Report;
 use sentinel_core::redrive::state::{REDRIVE_KEY, RedriveState};
 use sentinel_core::routes::Routes;
 use sentinel_core::state::{Source, State};
@@ -245,20 +246,11 @@ impl Turn<'_> {
 
     /// What the readiness check wrote. Whatever is wrong with it only means that drift is not known.
     async fn readiness(&self) -> Option<Report> {
-        let document = match self.deps.store.load_optional::<Value>(REPORT_KEY).await {
-            Ok(found) => found?.0,
-            Err(error) => {
-                self.warn("the readiness report cannot be used", &error);
-                return None;
-            }
-        };
-        match Report::parse(document, &self.deps.settings.mrap) {
-            Ok(report) => Some(report),
-            Err(error) => {
-                self.warn("the readiness report cannot be used", &error);
-                None
-            }
-        }
+        let found = readiness::report(&self.deps.store, &self.deps.settings.mrap).await;
+        found.unwrap_or_else(|error| {
+            self.warn("the readiness report cannot be used", &error);
+            None
+        })
     }
 
     /// Describes alarms, each in its own Region.

@@ -2,9 +2,10 @@
 //! compare-and-swap.
 
 use sentinel_aws::ledger::Files;
+use sentinel_aws::readiness::report;
 use sentinel_aws::store::{Expected, Loaded, StoreError};
 use sentinel_core::ledger::{OPEN, OpenName, SETTLED, SettledName};
-use sentinel_core::readiness::{REPORT_KEY, Report};
+use sentinel_core::readiness::Report;
 use sentinel_core::redrive::apply::Desk;
 use sentinel_core::redrive::inventory::{Inventory, Listed};
 use sentinel_core::redrive::state::{REDRIVE_KEY, RedriveState, RedriveStateError};
@@ -142,20 +143,11 @@ impl Turn<'_> {
 
     /// What the readiness check found. Without it samples come at their time.
     async fn readiness(&self) -> Option<Report> {
-        let document = match self.deps.store.load_optional::<Value>(REPORT_KEY).await {
-            Ok(found) => found?.0,
-            Err(error) => {
-                self.warn("the readiness report cannot be read", &error);
-                return None;
-            }
-        };
-        match Report::parse(document, &self.deps.settings.mrap) {
-            Ok(report) => Some(report),
-            Err(error) => {
-                self.warn("the readiness report cannot be used", &error);
-                None
-            }
-        }
+        let found = report(&self.deps.store, &self.deps.settings.mrap).await;
+        found.unwrap_or_else(|error| {
+            self.warn("the readiness report cannot be used", &error);
+            None
+        })
     }
 }
 

@@ -25,5 +25,6 @@ pub mod pairs;
 pub mod pending;
 pub mod probe;
 pub mod proof;
+pub mod readiness;
 pub mod size;
 pub mod store;

@@ -100,6 +100,23 @@ fn what_the_check_never_found_waits_for_its_time() {
     assert!(bench.due_in().is_positive());
 }
 
+/// What explained an earlier episode says nothing about the next one.
+#[test]
+fn a_new_episode_is_explained_anew() {
+    let mut bench = Bench::new(&[]);
+    bench.fail(&unversioned(), 5);
+    bench.wait(60);
+    bench.told(&[VERSIONING]);
+    // Somebody mends it and asks for a retry, and it arrives before the check looks again.
+    bench.inventory.open.clear();
+    bench.look();
+    bench.wait(60);
+    bench.fail(&unversioned(), 5);
+    bench.wait(60);
+    bench.told(&[]);
+    assert!(bench.due_in().is_positive());
+}
+
 #[test]
 fn a_finding_explains_a_reason_between_these_two() {
     let cases = [

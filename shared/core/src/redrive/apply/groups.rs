@@ -254,6 +254,7 @@ impl Desk<'_> {
         record.finals = 0;
         record.abandoned = 0;
         record.asked = None;
+        record.cause = None;
     }
 
     /// Holds a group in a new episode, and pages for it.
