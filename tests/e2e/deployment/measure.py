@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the functions need: peak memory and CPU seconds of their release binaries, run by MiniStack.
 
-For MemorySize and Timeout in template.yaml. Needs what the tests beside it need; takes a minute:
+For MemorySize and Timeout in template.yaml. Needs what the tests beside it need; takes five minutes:
 `.venv/bin/python tests/e2e/deployment/measure.py [NUMBER OF MEMBERS, 3]`
 """
 
@@ -27,6 +27,7 @@ REGIONS = [
     *("ap-southeast-1", "us-east-2"),
 ]
 TICKS = 50
+RUN_SECONDS = 85  # a run of the health check begins its last round 70 s after its start
 PAYLOAD_BYTES = 6_000_000  # of an invocation at most: what a batch of the queue can be
 GROUPS = 100
 
@@ -41,11 +42,35 @@ def main():
             plane.deploy()
             automation = Automation(cloud, plane)
             automation.deploy("automatic")
+            measure_health(cloud, plane, automation)
+            measure_readiness(cloud, plane, automation)
             measure_failover(cloud, plane, automation)
             measure_collector(cloud, plane, automation)
             measure_redrive(cloud, plane, automation)
         finally:
             cloud.close()
+
+
+def measure_health(cloud, plane, automation):
+    """Runs that no newer one cuts short: the most rounds there can be."""
+    step = begin(cloud, automation, "HealthCheckFunction")
+    function = f"{automation.resource('HealthCheckFunction')}:live"
+
+    def run():
+        payload = json.dumps({"command": "tick"})
+        cloud.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=payload)
+        time.sleep(RUN_SECONDS)
+
+    step("cold start and a whole run", run)
+    step("a whole run", run)
+    with cloud.proxy.down(plane.bucket(plane.home), "hang"):
+        step("the same with a home that hangs", run)
+
+
+def measure_readiness(cloud, plane, automation):
+    step = begin(cloud, automation, "ReadinessCheckFunction")
+    step("cold start and a look", automation.readiness)
+    step("a look", automation.readiness)
 
 
 def measure_failover(cloud, plane, automation):

@@ -16,8 +16,9 @@ class Shell:
         self._folder = folder
         self._page = of
         self._beginning = page.blocks(OPERATE, "sh")[0] + beginning
-        function = self.run("printf %s $FAILOVER_FUNCTION")
-        self._beginning = self._beginning.replace("$(output FailoverFunction)", function)  # asked once is enough
+        for output in ("FailoverFunction", "RedriveFunction", "ReadinessCheckFunction"):  # asked once is enough
+            command = f"$(output {output})"
+            self._beginning = self._beginning.replace(command, self.run(f"printf %s {command}"))
 
     def run(self, command):
         return page.run([self._beginning, command], self._folder, self._environment)[-1]

@@ -32,9 +32,12 @@ def test_an_episode_by_the_page(cloud, operator, tmp_path):
     control.submit_multi_region_access_point_routes(AccountId=world.ACCOUNT, Mrap=cloud.mrap_arn, RouteUpdates=home)
     shell = Shell(operator, tmp_path)
 
-    moved = shell.paste('"failover","from"')
+    # Nobody has looked here whether a failover would work.
+    untold = {'12 December"': '12 December","override":["target-not-drifted"]'}
+    moved = shell.paste('"failover","from"', **untold)
     assert moved["outcome"] == "switched-over" and moved["to"] == [world.AWAY_REGION]
-    assert set(shell.paste('"failback"')["blocking"]) == {"drained", "evidence-agrees"}, "home was not good for long"
+    blocking = {"drained", "evidence-agrees", "target-not-drifted"}
+    assert set(shell.paste('"failback"')["blocking"]) == blocking, "home was not good for long"
     ids = {"2026-11-20T16:59:03Z-us-east-1": moved["incident"]}
     assert shell.paste('"acknowledge"', **ids)["outcome"] == "acknowledged"
     assert shell.paste('"breakGlass"')["outcome"] == "no-change", "it is there already"
