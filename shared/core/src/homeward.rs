@@ -29,7 +29,7 @@ pub struct Homeward {
     pub blocking: BTreeSet<Guard>,
     /// All guards.
     pub guards: Vec<GuardReport>,
-    /// Since when home is well and something else stands in the way.
+    /// Since when something else than an outage of home stands in the way; a short one changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck_since: Option<Timestamp>,
     /// Whether people were told of that.
@@ -108,16 +108,20 @@ impl State {
         });
         let patience = thresholds.failback_reminder;
         let tell = if ruling == "waits" {
-            if assessment.blocking.contains(&Guard::TargetIsHealthy) {
-                // An outage that lasts is known; what counts is what lasts after it.
-                homeward.stuck_since = None;
-                homeward.stuck_told = false;
-            } else {
+            let bad_since = assessment.target_bad_since;
+            if bad_since.is_none() {
                 homeward.stuck_since.get_or_insert(now);
             }
-            let long = homeward
-                .stuck_since
-                .is_some_and(|since| now.duration_since(since) >= patience);
+            // An outage that lasts is known; what counts is what lasts after it. A blip ends nothing:
+            // a home that flaps for ever is news.
+            if bad_since.is_some_and(|since| now.duration_since(since) >= thresholds.stabilization) {
+                homeward.stuck_since = None;
+                homeward.stuck_told = false;
+            }
+            let long = bad_since.is_none()
+                && homeward
+                    .stuck_since
+                    .is_some_and(|since| now.duration_since(since) >= patience);
             (long && !homeward.stuck_told).then(|| {
                 homeward.stuck_told = true;
                 Tell::Stuck

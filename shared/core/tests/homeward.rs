@@ -386,6 +386,12 @@ fn wait(world: &mut World, seconds: i64) {
     }
 }
 
+/// What home is found to be, for so many seconds now.
+fn home_turns(world: &mut World, verdict: Verdict, for_seconds: i64) {
+    world.health(A, verdict, 0);
+    world.member(A).since = world.now.checked_sub(secs(for_seconds)).unwrap();
+}
+
 #[test]
 fn people_are_reminded_while_their_word_is_wanted() {
     for (failback, event, command) in [
@@ -435,8 +441,11 @@ fn what_stands_in_the_way_for_long_is_told_once() {
         wait(&mut world, 14_400);
         assert_eq!(note(&mut world), None, "once");
     }
-    // A relapse of home begins it anew.
-    world.health(A, Verdict::Bad, 5);
+    // A blip does not begin it anew, an outage does.
+    home_turns(&mut world, Verdict::Bad, 1799);
+    assert_eq!(note(&mut world), None);
+    assert_ne!(world.state.homeward.as_ref().unwrap().stuck_since, None);
+    home_turns(&mut world, Verdict::Bad, 1800);
     assert_eq!(note(&mut world), None);
     assert_eq!(world.state.homeward.as_ref().unwrap().stuck_since, None);
     world.health(A, Verdict::Good, 7200);
@@ -444,6 +453,27 @@ fn what_stands_in_the_way_for_long_is_told_once() {
     assert_eq!(note(&mut world), None);
     wait(&mut world, 14_400);
     assert_eq!(note(&mut world).unwrap().0, Event::Blocked);
+}
+
+#[test]
+fn a_home_that_never_gets_well_for_long_is_told_too() {
+    for verdict in [Verdict::Throttled, Verdict::Unknown, Verdict::Bad] {
+        let mut world = after_an_outage("automatic");
+        // Bad, and good for a round now and then: neither an outage nor stable.
+        for _ in 0..24 {
+            home_turns(&mut world, verdict, 300);
+            assert_eq!(note(&mut world), None, "{verdict:?}");
+            wait(&mut world, 300);
+            home_turns(&mut world, Verdict::Good, 10);
+            assert_eq!(note(&mut world), None, "{verdict:?}");
+            wait(&mut world, 300);
+        }
+        home_turns(&mut world, Verdict::Good, 10);
+        wait(&mut world, 300);
+        let (event, text) = note(&mut world).unwrap();
+        assert_eq!(event, Event::Blocked);
+        assert!(text.contains("evidence-agrees"), "{verdict:?}: {text}");
+    }
 }
 
 #[test]

@@ -129,6 +129,8 @@ pub struct Assessment {
     pub blocking: BTreeSet<Guard>,
     /// Whether the evidence shows a Region bad that the change would leave.
     pub source_is_bad: bool,
+    /// Since when the evidence has shown a Region bad that would begin to serve.
+    pub target_bad_since: Option<Timestamp>,
     /// One paragraph for a person woken at night.
     pub explanation: String,
 }
@@ -643,6 +645,13 @@ impl Context<'_> {
                 .from
                 .iter()
                 .any(|region| self.verdict(region) == Verdict::Bad),
+            target_bad_since: wanted
+                .to
+                .iter()
+                .filter(|region| self.verdict(region) == Verdict::Bad)
+                .filter_map(|region| self.evidence()?.member(region))
+                .map(|member| member.since)
+                .min(),
             explanation: text::explain(&plan, &blocking),
             plan,
             blocking,
