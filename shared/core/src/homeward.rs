@@ -114,7 +114,8 @@ impl State {
             }
             // An outage that lasts is known; what counts is what lasts after it. A blip ends nothing:
             // a home that flaps for ever is news.
-            if bad_since.is_some_and(|since| now.duration_since(since) >= thresholds.stabilization) {
+            if bad_since.is_some_and(|since| now.duration_since(since) >= thresholds.stabilization)
+            {
                 homeward.stuck_since = None;
                 homeward.stuck_told = false;
             }

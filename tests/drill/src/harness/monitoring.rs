@@ -220,3 +220,69 @@ impl Subscription {
 
 /// What the watchdog's alarm said, in order of time.
 pub(super) type Barks = Arc<Mutex<Vec<(SimTime, AlarmState)>>>;
+
+#[cfg(test)]
+mod tests {
+    use saphyr::{LoadableYamlNode, Yaml};
+    use simulator::cloudwatch::AlarmRule;
+
+    use super::*;
+
+    fn resources(file: &str) -> Yaml<'static> {
+        let path = format!("{}/../../{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        Yaml::load_from_str(&text.leak()).unwrap().remove(0)["Resources"].clone()
+    }
+
+    /// What is deployed and what is played are the same alarm, but for names and actions.
+    fn agree(deployed: &Yaml<'_>, period: Option<u64>, played: &AlarmConfig) {
+        let AlarmRule::Metric(rule) = &played.rule else {
+            panic!("{} is no alarm over a metric", played.name);
+        };
+        let deployed = &deployed["Properties"];
+        let number = |key: &str| {
+            let number = deployed.as_mapping_get(key).and_then(Yaml::as_integer)?;
+            u64::try_from(number).ok()
+        };
+        let word = |key: &str| deployed[key].as_str().unwrap().to_lowercase();
+        let periods = rule.evaluation_periods as u64;
+        assert_eq!(word("Namespace"), rule.metric.namespace.to_lowercase());
+        assert_eq!(word("MetricName"), rule.metric.name.to_lowercase());
+        assert_eq!(
+            word("Statistic"),
+            format!("{:?}", rule.statistic).to_lowercase()
+        );
+        assert_eq!(
+            period.or_else(|| number("Period")),
+            Some(rule.period_seconds)
+        );
+        assert_eq!(number("EvaluationPeriods"), Some(periods));
+        assert_eq!(
+            number("DatapointsToAlarm").unwrap_or(periods),
+            rule.datapoints_to_alarm as u64
+        );
+        let threshold = number("Threshold").map(|number| number.to_string());
+        assert_eq!(threshold, Some(rule.threshold.to_string()));
+        assert_eq!(
+            word("ComparisonOperator"),
+            format!("{:?}", rule.comparison).to_lowercase()
+        );
+        assert_eq!(
+            word("TreatMissingData"),
+            format!("{:?}", rule.treat_missing).to_lowercase()
+        );
+    }
+
+    #[test]
+    fn the_alarms_are_those_of_the_templates() {
+        let automation = resources("template.yaml");
+        let each = &automation["Fn::ForEach::MemberAlarms"][2]["MemberAlarm&{Member}"];
+        agree(each, Some(10), &member_alarm("us-east-1"));
+        agree(&automation["SelfTestAlarm"], None, &self_test_alarm());
+        agree(
+            &resources("data-plane/watchdog.yaml")["Alarm"],
+            None,
+            &watchdog(),
+        );
+    }
+}

@@ -21,7 +21,7 @@ use crate::scenario::Scenario;
 pub const DEFAULT: &str = "regional-outage";
 
 /// All of them, the default first.
-pub static ALL: [Scenario; 36] = [
+pub static ALL: [Scenario; 38] = [
     outages::REGIONAL_OUTAGE,
     outages::CONTROL_PLANE_OUTAGE,
     outages::FLAPPING_REGION,
@@ -37,12 +37,14 @@ pub static ALL: [Scenario; 36] = [
     people::OUTSIDE_CHANGE,
     returns::OUTAGE_AND_RETURN,
     returns::RELAPSE,
+    returns::OUTAGE_AFTER_FAILBACK,
     returns::BACKLOG_BEHIND_CANARIES,
     returns::SCHEDULED_REHEARSAL,
     machinery::LATE_SUBMIT,
     machinery::HOME_POLICY_EDITED,
     machinery::STATE_STORE_DOWN,
     watching::EVENT_LOST,
+    watching::WAKE_UP_LOST,
     watching::OBSERVER_ISOLATED,
     watching::TWO_VIEWS,
     watching::SLOW_BURN,

@@ -21,6 +21,11 @@ const DRAIN: Duration = Duration::from_mins(10);
 /// Rounds are a minute apart, metrics late, and then somebody has to act.
 const SOON: Duration = Duration::from_secs(4 * TICK.as_secs() + 30);
 
+/// `MIN_DWELL_SECONDS`.
+const DWELL: Duration = Duration::from_mins(3);
+/// How late a tick and its submission may be.
+const LATE: Duration = Duration::from_secs(15);
+
 /// `DRAIN_OPERATIONS`: what the clients always have in flight.
 const IN_FLIGHT: usize = 30;
 
@@ -94,6 +99,46 @@ pub(super) const RELAPSE: Scenario = Scenario {
         Expect::of(history)
             .moves(&[(Mover::Machine, DUBLIN), (Mover::Machine, HOME)])
             .move_between(1, returned + STABLE, returned + STABLE + DRAIN + SOON)
+            .told("failed-back", 1..=1)
+            .that(nothing_differs(history), "all members hold the same")
+            .done()
+    },
+};
+
+pub(super) const OUTAGE_AFTER_FAILBACK: Scenario = Scenario {
+    name: "outage-after-failback",
+    story: "us-east-1 goes down, returns, is well for half an hour and gets the dial back; minutes later it goes down again.\n\
+            The way out is open as soon as the dwell time is over, although eu-west-1 was left just now.",
+    stage: |dice| {
+        let start = around(dice, 15);
+        let span = minutes(dice.u64(15..20));
+        let (down, story) = outage(dice, HOME, start, span);
+        let returned = start + span;
+        let again = returned + STABLE + Duration::from_secs(dice.u64(150..330));
+        // Too long for a second failback.
+        let long = minutes(dice.u64(30..35));
+        let (second, once_more) = outage(dice, HOME, again, long);
+        goes_home()
+            .trouble(HOME, start)
+            .mark("returned", returned)
+            .mark("again", again)
+            .outage(down, story)
+            .outage(second, format!("once more: {once_more}"))
+    },
+    expect: |history| {
+        let (returned, again) = (history.stage.at("returned"), history.stage.at("again"));
+        let moves = history.moves();
+        let dwelt = moves.get(1).map_or(again, |home| home.at + DWELL);
+        let there_and_back = [
+            (Mover::Machine, DUBLIN),
+            (Mover::Machine, HOME),
+            (Mover::Machine, DUBLIN),
+        ];
+        Expect::of(history)
+            .moves(&there_and_back)
+            .move_between(1, returned + STABLE, again)
+            .move_between(2, again.max(dwelt), (again + TICK).max(dwelt + TICK + LATE))
+            .told("failed-over", 2..=2)
             .told("failed-back", 1..=1)
             .that(nothing_differs(history), "all members hold the same")
             .done()

@@ -65,6 +65,41 @@ pub(super) const EVENT_LOST: Scenario = Scenario {
     },
 };
 
+pub(super) const WAKE_UP_LOST: Scenario = Scenario {
+    name: "wake-up-lost",
+    story: "S3 in us-east-1 goes down; the health check finds it, but its own wake-up never arrives.\n\
+            The alarm over what it measured takes the dial away within a minute all the same.",
+    stage: |dice| {
+        let start = around(dice, 20);
+        let span = minutes(dice.u64(40..60));
+        let (down, story) = outage(dice, HOME, start, span);
+        let stage = Stage {
+            health_check: Some(Wakes::Lost),
+            ..Stage::default()
+        };
+        stage
+            .trouble(HOME, start)
+            .mark("start", start)
+            .outage(down, story)
+    },
+    expect: |history| {
+        let start = history.stage.at("start");
+        let alarmed = history.invoked(Function::Failover).any(|one| {
+            let Cause::Alarm { what, .. } = &one.cause else {
+                return false;
+            };
+            (start..start + WOKEN).contains(&one.started) && what.ends_with("ALARM")
+        });
+        Expect::of(history)
+            .moves(&[(Mover::Machine, DUBLIN)])
+            .move_between(0, start, start + WOKEN)
+            .told("failed-over", 1..=1)
+            .that(alarmed, "the alarm goes off within a minute")
+            .no_invocation_failed()
+            .done()
+    },
+};
+
 pub(super) const OBSERVER_ISOLATED: Scenario = Scenario {
     name: "observer-isolated",
     story: "The network between the control Region and S3 everywhere breaks; every member works.\n\
@@ -233,10 +268,22 @@ pub(super) const SLOW_BURN: Scenario = Scenario {
     },
     expect: |history| {
         let (failing, down) = (history.stage.at("failing"), history.stage.at("down"));
+        let slow = history.states.iter().any(|(at, state)| {
+            let home = HOME.parse().ok();
+            let member = state.evidence.as_ref().zip(home.as_ref());
+            *at < failing
+                && member
+                    .and_then(|(evidence, home)| evidence.member(home)?.latency_millis)
+                    .is_some_and(|millis| millis >= 1200)
+        });
         Expect::of(history)
             .moves(&[(Mover::Machine, DUBLIN)])
             .move_between(0, failing, down + WOKEN)
             .told("submitted", 1..=1)
+            .that(
+                slow,
+                "that it gets slower stands in the evidence, and moves nothing",
+            )
             .done()
     },
 };
