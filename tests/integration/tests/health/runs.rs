@@ -58,6 +58,15 @@ async fn a_run_makes_a_round_every_ten_seconds_for_seventy() {
     assert_eq!(beats, ["us-west-2"], "once a run");
 }
 
+/// Lambda's time-out must leave room for the last round, whatever the patience.
+#[tokio::test(start_paused = true)]
+async fn the_longest_patience_makes_no_run_shorter() {
+    let world = World::new();
+    let process = world.boot("health", &[("PROBE_TIMEOUT_MILLIS", "20000")]);
+    let answer = world.run(&process, "run-1").await.unwrap();
+    assert_eq!(answer["rounds"], 8, "{answer}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_newer_run_takes_over_without_a_hole() {
     let world = World::new();

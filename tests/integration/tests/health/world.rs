@@ -34,7 +34,7 @@ const ALIAS: &str = "mfzwi23gnjvgw.mrap";
 const EPOCH: &str = "2026-11-20T16:59:03Z";
 const TOPIC: &str = "arn:aws:sns:us-east-2:111122223333:alarms";
 /// The function's time-out, as the template sets it.
-const TIMEOUT: SignedDuration = SignedDuration::from_secs(90);
+const TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
 
 #[derive(Debug)]
 struct Connections(Simulator, String);
