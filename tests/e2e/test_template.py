@@ -380,7 +380,7 @@ def test_nobody_may_read_a_member_s_data_but_to_prove_it(cloud, small, role):
     members = [f"arn:aws:s3:::app-{region}" for region in ("use1", "euw1")]
     assert read == {
         "FailoverRole": {("s3:GetObject", f"{arn}/.mrap-sentinel/*") for arn in members},
-        "HealthCheckRole": {("s3:GetObject", f"{arn}/.mrap-sentinel/*") for arn in members},
+        "HealthCheckRole": {(action, f"{arn}/.mrap-sentinel/*") for arn in members for action in actions},
         "RedriveRole": {("s3:GetObjectVersion", f"{arn}/*") for arn in members},
     }.get(role, set())
 

@@ -16,7 +16,7 @@ use sentinel_aws::endpoints::EndpointOverrides;
 use sentinel_core::evidence::{Evidence, MemberEvidence};
 use sentinel_core::settings::HealthSettings;
 use serde_json::{Value, json};
-use simulator::{Outage, SimTime, Simulator, WorldConfig};
+use simulator::{Outage, ReplicationRule, SimTime, Simulator, WorldConfig};
 
 pub(crate) const HOME: &str = "us-east-1";
 pub(crate) const AWAY: &str = "eu-west-1";
@@ -176,6 +176,18 @@ impl World {
         let deadline = epoch + SignedDuration::try_from(elapsed).unwrap() + timeout;
         let answer = handle(&process.deps, payload, deadline, request_id).await?;
         Ok(serde_json::to_value(answer).unwrap())
+    }
+
+    /// Lets no rule bring canaries from one member to another.
+    pub(crate) fn narrow(&self, source: &str, destination: &str) {
+        self.sim.with(|world| {
+            let mut rules = world.replication_rules(source).into_iter();
+            let rule = rules.find(|rule| rule.destination == destination).unwrap();
+            world.set_replication_rule(ReplicationRule {
+                prefix: "data/".to_owned(),
+                ..rule
+            });
+        });
     }
 
     /// Takes a Region down from that second on: requests hang.
