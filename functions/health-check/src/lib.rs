@@ -5,8 +5,8 @@
 //! a *run* of several rounds:
 //!
 //! 1. read the evidence; whoever finds a newer run's ends at once ([`record`]);
-//! 2. beside the rounds, once: which Region serves, S3's own replication metrics, the heartbeat
-//!    ([`look`]);
+//! 2. beside the rounds, once: which Region serves, S3's own replication metrics, late canaries, the
+//!    heartbeat ([`look`]);
 //! 3. every `PROBE_INTERVAL_SECONDS` a round: probe, record it by compare-and-swap, print the
 //!    metrics ([`rounds`], [`report`]), wake the failover function if it is time to ([`wake`]).
 //!

@@ -1,13 +1,13 @@
 //! What is looked at once a run, beside the rounds: the serving Region, S3's own replication metrics,
-//! and the heartbeat.
+//! canaries that are followed, and the heartbeat.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use futures_util::future::{join, join_all, join3};
+use futures_util::future::{join, join_all, join4};
 use jiff::{SignedDuration, Timestamp};
 use sentinel_aws::proof::Serving;
-use sentinel_core::evidence::{Evidence, PairMetrics, ServingEvidence, Verdict};
+use sentinel_core::evidence::{Copying, Evidence, PairMetrics, ServingEvidence, Verdict};
 use sentinel_core::names::Region;
 
 use crate::deps::Control;
@@ -19,6 +19,8 @@ const READ_ROUTES: SignedDuration = SignedDuration::from_secs(9);
 const PROVE: SignedDuration = SignedDuration::from_secs(4);
 /// How long reading the metrics of all pairs may take.
 const METRICS: SignedDuration = SignedDuration::from_secs(15);
+/// How long asking for the canaries that are followed may take.
+const FOLLOW: SignedDuration = SignedDuration::from_secs(5);
 /// How long a heartbeat may take.
 const BEAT: SignedDuration = SignedDuration::from_secs(8);
 
@@ -30,6 +32,8 @@ pub(crate) struct Looked(Mutex<Found>);
 struct Found {
     serving: Option<ServingEvidence>,
     pairs: Vec<(Region, Region, PairMetrics)>,
+    /// The source, the version of its canary, and what S3 says of it.
+    followed: Vec<(Region, String, Copying)>,
 }
 
 impl Looked {
@@ -46,6 +50,9 @@ impl Looked {
         for (source, destination, metrics) in &found.pairs {
             evidence.measured(source, destination, metrics);
         }
+        for (source, version, copying) in &found.followed {
+            evidence.followed(source, version, *copying);
+        }
     }
 }
 
@@ -53,11 +60,12 @@ impl Turn<'_> {
     /// Looks; never fails, because nothing of it is needed to find a member bad.
     pub(crate) async fn look(&self, previous: Option<&Evidence>, looked: &Looked) {
         let Some(control) = &self.deps.control else {
-            self.beat().await;
+            join(self.beat(), self.follow(previous, looked)).await;
             return;
         };
-        join3(
+        join4(
             self.beat(),
+            self.follow(previous, looked),
             self.serving(control, previous, looked),
             self.metrics_of_pairs(control, previous, looked),
         )
@@ -72,6 +80,32 @@ impl Turn<'_> {
         if let Err(failure) = heartbeat.beat(self.within(BEAT)).await {
             self.warn("the heartbeat did not reach its Region", &failure);
         }
+    }
+
+    /// Canaries of which S3 has not said yet that all their destinations have them. Asked only where
+    /// one is late.
+    async fn follow(&self, previous: Option<&Evidence>, looked: &Looked) {
+        let until = self.within(FOLLOW);
+        let asking = self.deps.settings.members.iter().filter_map(|member| {
+            let there = previous?.member(&member.region)?;
+            let tracked = there
+                .tracked
+                .as_ref()
+                .filter(|_| there.verdict == Verdict::Good)?;
+            (!tracked.completed).then_some(async move {
+                let asked = self.deps.prober.copying(member, &tracked.version, until);
+                match asked.await {
+                    Ok(copying) => Some((member.region.clone(), tracked.version.clone(), copying)),
+                    Err(failure) => {
+                        let text = format!("{}: {failure}", member.region);
+                        self.warn("a canary's replication status cannot be read", &text);
+                        None
+                    }
+                }
+            })
+        });
+        let followed = join_all(asking).await.into_iter().flatten().collect();
+        looked.note(|found| found.followed = followed);
     }
 
     /// Which Region serves, and which should.

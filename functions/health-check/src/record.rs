@@ -27,6 +27,9 @@ pub(crate) struct Known {
     evidence: Option<Evidence>,
     /// What the next write depends on; nothing if the store could not be read.
     expected: Option<Expected>,
+    /// The round that was to be the day's self-test but could not be recorded, so its alarm did not
+    /// fire: another one is to be it.
+    untold: Option<Timestamp>,
 }
 
 /// What became of a round.
@@ -56,7 +59,8 @@ impl Known {
     /// Takes over what was read. Rounds of this run that could not be written are still newer.
     fn adopt(&mut self, read: Self, own: &Run) {
         let ours = self.evidence.take();
-        *self = read;
+        let untold = self.untold;
+        *self = Self { untold, ..read };
         if let Some(ours) = ours
             && !self.is_taken_over(own)
             && self
@@ -95,16 +99,19 @@ impl Turn<'_> {
             Ok(None) => Ok(Known {
                 evidence: None,
                 expected: Some(Expected::Absent),
+                ..Known::default()
             }),
             Ok(Some((document, etag))) => Ok(Known {
                 evidence: self.understand(key, document)?,
                 expected: Some(Expected::Version(etag)),
+                ..Known::default()
             }),
             Err(StoreError::Torn { detail, etag, .. }) => {
                 self.warn("the evidence is torn and written anew", &detail);
                 Ok(Known {
                     evidence: None,
                     expected: Some(Expected::Version(etag)),
+                    ..Known::default()
                 })
             }
             Err(error) => Err(error.into()),
@@ -151,11 +158,16 @@ impl Turn<'_> {
     ) -> Recorded {
         let left = self.deps.edge.left(self.deadline);
         let work = self.race(known, round, looked);
-        if let Some(recorded) = self.deps.edge.within(left, work).await {
-            return recorded;
+        let recorded = self.deps.edge.within(left, work).await;
+        let recorded = recorded.unwrap_or_else(|| {
+            known.evidence = Some(self.evidence_of(known, round, looked));
+            Recorded::Failed(RecordError::Slow)
+        });
+        if let Recorded::Failed(_) = recorded {
+            let chosen = known.evidence().and_then(|evidence| evidence.self_test_at);
+            known.untold = chosen.filter(|at| *at == round.at).or(known.untold);
         }
-        known.evidence = Some(self.evidence_of(known, round, looked));
-        Recorded::Failed(RecordError::Slow)
+        recorded
     }
 
     async fn race(&self, known: &mut Known, round: &Round, looked: &Looked) -> Recorded {
@@ -215,7 +227,9 @@ impl Turn<'_> {
         let before = known.evidence();
         let mut evidence = Evidence::observed(before, round, self.rules(), self.run.clone());
         looked.put_into(&mut evidence);
-        let due = is_another_day(before.and_then(|before| before.self_test_at), round.at);
+        let last = before.and_then(|before| before.self_test_at);
+        let last = last.filter(|at| known.untold != Some(*at));
+        let due = is_another_day(last, round.at);
         if due && self.deps.control.is_some() {
             evidence.self_test_at = Some(round.at);
         }

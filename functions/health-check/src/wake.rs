@@ -1,8 +1,11 @@
 //! Waking the failover function: it would find out by itself, at its next tick.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use sentinel_aws::announce::OutgoingMessage;
 use sentinel_core::evidence::{EVIDENCE_SCHEMA, Evidence, Verdict};
+use sentinel_core::names::Region;
 use sentinel_core::wake::Wake;
 
 use crate::record::WITNESS_KEY;
@@ -17,16 +20,18 @@ const PUBLISH: SignedDuration = SignedDuration::from_secs(5);
 /// How long reading what the witness saw may take; without it the wake-up speaks for one alone.
 const WITNESS: SignedDuration = SignedDuration::from_secs(3);
 
-/// Wakes, and remembers when it last did.
+/// Wakes, and remembers when it last did for each member: one that is bad for long must not delay
+/// what is to be said of another.
 #[derive(Debug)]
 pub(crate) struct Waker<'a> {
     turn: &'a Turn<'a>,
-    last: Option<Timestamp>,
+    last: BTreeMap<Region, Timestamp>,
 }
 
 impl<'a> Waker<'a> {
     pub(crate) fn new(turn: &'a Turn<'a>) -> Self {
-        Self { turn, last: None }
+        let last = BTreeMap::new();
+        Self { turn, last }
     }
 
     /// Publishes for every member that was found bad often enough, and says how many messages were
@@ -37,19 +42,20 @@ impl<'a> Waker<'a> {
             return 0;
         };
         let now = self.turn.now();
-        let recently = self.last.is_some_and(|last| now < later(last, AGAIN));
-        if recently || self.bad(evidence).is_empty() {
+        if self.due(evidence, now).is_empty() {
             return 0;
         }
         let agreed = self.agreed(evidence).await;
-        let wakes = self.bad(&agreed);
         let mut taken = 0;
-        for wake in &wakes {
+        for wake in self.due(&agreed, now) {
             let until = self.turn.within(PUBLISH);
-            let published = control.waker.publish(&message(wake), until).await;
+            let published = control.waker.publish(&message(&wake), until).await;
             for (topic, outcome) in published {
                 match outcome {
-                    Ok(_) => taken += 1,
+                    Ok(_) => {
+                        taken += 1;
+                        self.last.insert(wake.region.clone(), now);
+                    }
                     Err(error) => {
                         let text = format!("{topic}: {error}");
                         self.turn
@@ -58,19 +64,20 @@ impl<'a> Waker<'a> {
                 }
             }
         }
-        if taken > 0 {
-            self.last = Some(now);
-        }
         taken
     }
 
-    /// The members that were bad for enough rounds.
-    fn bad(&self, evidence: &Evidence) -> Vec<Wake> {
+    /// The members that were bad for enough rounds and of which nothing was said just now.
+    fn due(&self, evidence: &Evidence, now: Timestamp) -> Vec<Wake> {
+        let recently = |region: &Region| {
+            let last = self.last.get(region);
+            last.is_some_and(|last| now < later(*last, AGAIN))
+        };
         let enough = self.turn.deps.settings.detection_rounds;
         let members = evidence.members.iter();
         members
             .filter(|member| evidence.verdict(&member.region) == Verdict::Bad)
-            .filter(|member| member.bad_rounds >= enough)
+            .filter(|member| member.bad_rounds >= enough && !recently(&member.region))
             .map(|member| Wake {
                 region: member.region.clone(),
                 since: member.since,

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::types::ReplicationStatus;
 use futures_util::future::{join, join_all};
 use jiff::Timestamp;
-use sentinel_core::evidence::{MemberRound, ProbeOutcome, Round};
+use sentinel_core::evidence::{Copying, MemberRound, ProbeOutcome, Round};
 use sentinel_core::names::{Member, Members, MrapArn, Region};
 
 use crate::edge::Edge;
-use crate::failure::{failure_of, outcome_of, words};
+use crate::failure::{Failure, failure_of, outcome_of, words};
 use crate::limits::Purpose;
 use crate::store::Store;
 
@@ -72,6 +73,45 @@ impl Prober {
             members,
         }
     }
+
+    /// What S3 says at its origin of the replication of an earlier canary of a member.
+    ///
+    /// # Errors
+    /// [`Failure`] if it cannot be asked.
+    pub async fn copying(
+        &self,
+        member: &Member,
+        version: &str,
+        until: Timestamp,
+    ) -> Result<Copying, Failure> {
+        let parts = &self.parts;
+        let client = self.edge.s3(&member.region, Purpose::Probe(parts.timeout));
+        let request = client
+            .head_object()
+            .bucket(member.bucket.as_str())
+            .key(self.key(&member.region))
+            .version_id(version);
+        let left = parts.timeout.min(self.edge.left(until));
+        match self.edge.within(left, request.send()).await {
+            None => Err(Failure::Deadline),
+            Some(Ok(answer)) => Ok(match answer.replication_status() {
+                // S3 is documented with either spelling.
+                Some(ReplicationStatus::Completed | ReplicationStatus::Complete) => {
+                    Copying::Completed
+                }
+                Some(ReplicationStatus::Pending) => Copying::Pending,
+                _ => Copying::Lost,
+            }),
+            Some(Err(error)) => match failure_of(&error) {
+                failure if failure.status() == Some(404) => Ok(Copying::Lost),
+                failure => Err(failure),
+            },
+        }
+    }
+
+    fn key(&self, region: &Region) -> String {
+        canary_key(&self.parts.canary_prefix, &self.parts.mrap, region)
+    }
 }
 
 /// One round under way.
@@ -123,7 +163,7 @@ impl Look<'_> {
                 .filter(|region| *region != &member.region)
                 .map(|origin| self.glimpse(&client, member, origin)),
         );
-        let (((write, write_millis), ((read, found), read_millis)), others) =
+        let ((((write, version), write_millis), ((read, found), read_millis)), others) =
             join(own, others).await;
         let mut seen = BTreeMap::new();
         let mut refused = BTreeSet::new();
@@ -148,26 +188,30 @@ impl Look<'_> {
             refused,
             latency_millis: write_millis.max(read_millis),
             replicates: found.map(|found| found.replicates),
+            version,
         }
     }
 
-    async fn write(&self, client: &Client, member: &Member) -> ProbeOutcome {
+    /// How it went, and the version that S3 made of it.
+    async fn write(&self, client: &Client, member: &Member) -> (ProbeOutcome, Option<String>) {
         let written_at = format!("{:.3}", self.at);
         let request = client
             .put_object()
             .bucket(member.bucket.as_str())
-            .key(self.key(&member.region))
+            .key(self.prober.key(&member.region))
             .metadata("round", self.round_id)
             .metadata(WRITTEN_AT, &written_at)
             .content_type("text/plain")
             .body(written_at.clone().into_bytes().into());
         let work = async {
             match request.send().await {
-                Ok(_) => ProbeOutcome::Success,
-                Err(error) => outcome_of(&error),
+                Ok(answer) => (ProbeOutcome::Success, answer.version_id),
+                Err(error) => (outcome_of(&error), None),
             }
         };
-        self.bounded(work).await.unwrap_or(ProbeOutcome::Deadline)
+        self.bounded(work)
+            .await
+            .unwrap_or((ProbeOutcome::Deadline, None))
     }
 
     /// With GET rather than HEAD: what an error means stands in its body, and a member that
@@ -176,7 +220,7 @@ impl Look<'_> {
         let request = client
             .get_object()
             .bucket(member.bucket.as_str())
-            .key(self.key(&member.region));
+            .key(self.prober.key(&member.region));
         let work = async {
             let answer = match request.send().await {
                 Ok(answer) => answer,
@@ -209,7 +253,7 @@ impl Look<'_> {
         let request = client
             .head_object()
             .bucket(member.bucket.as_str())
-            .key(self.key(origin));
+            .key(self.prober.key(origin));
         let glimpse = match self.bounded(request.send()).await {
             Some(Ok(answer)) => written_at(answer.metadata()).map_or(Glimpse::Nothing, Glimpse::Of),
             // Answers to HEAD have no code: the status tells. Without its key a replica is refused.
@@ -217,11 +261,6 @@ impl Look<'_> {
             Some(Err(_)) | None => Glimpse::Nothing,
         };
         (origin.clone(), glimpse)
-    }
-
-    fn key(&self, region: &Region) -> String {
-        let parts = &self.prober.parts;
-        canary_key(&parts.canary_prefix, &parts.mrap, region)
     }
 
     /// What `work` gives within the time-out of one request and before the round must end.

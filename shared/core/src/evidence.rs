@@ -18,7 +18,7 @@ mod pairs;
 mod serving;
 
 pub use health::{RoundRules, Run};
-pub use pairs::{Lag, PairEvidence, PairMetrics};
+pub use pairs::{Copying, Lag, PairEvidence, PairMetrics, TrackedCanary};
 pub use serving::ServingEvidence;
 
 /// How one request of a probe ended.
@@ -161,6 +161,8 @@ pub struct MemberRound {
     /// Whether S3 says that the member's own canary is subject to replication: what is in the scope
     /// of a rule has a replication status. Nothing if the canary could not be read.
     pub replicates: Option<bool>,
+    /// The version that S3 made of the member's own canary, if writing it succeeded.
+    pub version: Option<String>,
 }
 
 /// One look at all members.
@@ -196,6 +198,13 @@ pub struct MemberEvidence {
     /// here of a time when one did. Such a copy bounds nothing, so it does not stand in `seen`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub out_of_scope: BTreeMap<Region, Option<Timestamp>>,
+    /// Those of `out_of_scope` whose canaries a rule does bring somewhere, only not here. That they
+    /// have a replication status then says nothing of this member.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub passed_over: BTreeSet<Region>,
+    /// A canary of this member that is followed because one was waited for too long somewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracked: Option<TrackedCanary>,
     /// How long the latest round of the health check took here, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_millis: Option<u64>,
@@ -297,7 +306,9 @@ impl Evidence {
                         before.and_then(|b| b.last_write)
                     },
                     seen,
+                    passed_over: passed_over(before, &out_of_scope),
                     out_of_scope,
+                    tracked: None,
                     latency_millis: None,
                     bad_rounds: 0,
                 }
@@ -382,13 +393,16 @@ impl Evidence {
     }
 }
 
-/// The members whose canaries still come here by no rule: until S3 says at the source that they are
-/// replicated, or a newer one has come. That their source cannot be asked just now changes nothing.
+/// The members whose canaries still come here by no rule: until a newer one has come, or S3 says at
+/// the source that they are replicated where it did not before. That their source cannot be asked
+/// just now changes nothing.
 fn still_out_of_scope(
     before: Option<&MemberEvidence>,
     here: &MemberRound,
     round: &Round,
 ) -> BTreeMap<Region, Option<Timestamp>> {
+    let is_passed_over =
+        |origin: &Region| before.is_some_and(|before| before.passed_over.contains(origin));
     let is_covered = |origin: &Region| {
         let mut members = round.members.iter();
         members.any(|member| &member.region == origin && member.replicates == Some(true))
@@ -396,9 +410,19 @@ fn still_out_of_scope(
     let mut out_of_scope = before.map(|b| b.out_of_scope.clone()).unwrap_or_default();
     out_of_scope.retain(|origin, left| {
         let newest = here.seen.get(origin).copied();
-        newest <= *left && !is_covered(origin)
+        newest <= *left && (is_passed_over(origin) || !is_covered(origin))
     });
     out_of_scope
+}
+
+/// Those of the members out of scope that a rule brings somewhere else.
+fn passed_over(
+    before: Option<&MemberEvidence>,
+    out_of_scope: &BTreeMap<Region, Option<Timestamp>>,
+) -> BTreeSet<Region> {
+    let mut passed_over = before.map(|b| b.passed_over.clone()).unwrap_or_default();
+    passed_over.retain(|origin| out_of_scope.contains_key(origin));
+    passed_over
 }
 
 /// The verdict of one member's write and read together: the worse one speaks.

@@ -272,6 +272,7 @@ impl World {
                     refused: BTreeSet::new(),
                     latency_millis: 20,
                     replicates: Some(true),
+                    version: None,
                 })
                 .collect(),
         };

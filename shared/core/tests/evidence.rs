@@ -81,6 +81,7 @@ fn member(name: &str, write: ProbeOutcome, read: ProbeOutcome) -> MemberRound {
         refused: BTreeSet::new(),
         latency_millis: 42,
         replicates: Some(true),
+        version: None,
     }
 }
 

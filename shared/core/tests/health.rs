@@ -16,8 +16,8 @@ use common::*;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use sentinel_core::evidence::{
-    Evidence, Lag, MemberRound, Observer, PairMetrics, ProbeOutcome, Round, RoundRules, Run,
-    ServingEvidence, Verdict,
+    Copying, Evidence, Lag, MemberRound, Observer, PairMetrics, ProbeOutcome, Round, RoundRules,
+    Run, ServingEvidence, Verdict,
 };
 
 const MAX_LAG: i64 = 900;
@@ -59,6 +59,7 @@ fn member(name: &str, ok: bool, seen: &[(&str, i64)]) -> MemberRound {
         refused: BTreeSet::new(),
         latency_millis: 31,
         replicates: Some(true),
+        version: None,
     }
 }
 
@@ -357,6 +358,167 @@ fn a_rule_or_a_newer_copy_makes_it_a_measure_again() {
     assert_eq!(arrived.exposure(&region(A), &region(B)), Some(secs(10)));
 }
 
+/// Three members: a rule brings the canaries of A to B at once, and to C none does.
+#[derive(Default)]
+struct Narrow {
+    story: Story,
+    /// What S3 says of the canary that is followed.
+    copying: Option<Copying>,
+}
+
+impl Narrow {
+    /// A round in which C shows this canary of A, or may not show any; then S3 is asked.
+    fn round(&mut self, second: i64, down: &[&str], at_c: Option<i64>, refused: bool) -> &Evidence {
+        let up = |name| !down.contains(&name);
+        let at_c: Vec<(&str, i64)> = at_c.map(|second| (A, second)).into_iter().collect();
+        let mut a = member(A, up(A), &[]);
+        a.version = up(A).then(|| format!("v{second}"));
+        a.replicates = up(A).then_some(true);
+        let mut c = member(C, up(C), if up(C) { &at_c } else { &[] });
+        c.refused.extend(refused.then(|| region(A)));
+        let members = vec![a, member(B, up(B), &[(A, second - 10)]), c];
+        let evidence = self.story.play(second, ProbeOutcome::Success, members);
+        let tracked = evidence.member(&region(A)).unwrap().tracked.clone();
+        let told = self.story.evidence.as_mut().unwrap();
+        if let (Some(tracked), Some(copying)) = (tracked, self.copying) {
+            told.followed(&region(A), &tracked.version, copying);
+        }
+        told
+    }
+
+    /// Rounds until twice the largest acceptable lag has long passed.
+    fn play(copying: Option<Copying>, at_c: Option<i64>) -> Self {
+        let mut narrow = Self {
+            copying,
+            ..Self::default()
+        };
+        for second in (0..=3600).step_by(60) {
+            narrow.round(second, &[], at_c, false);
+        }
+        narrow
+    }
+
+    /// What is followed, and what is said of A and C.
+    fn said(&self) -> (Option<String>, Lag, Option<SignedDuration>) {
+        let evidence = self.story.evidence.as_ref().unwrap();
+        let tracked = evidence.member(&region(A)).unwrap().tracked.clone();
+        let lag = evidence.pair(&region(A), &region(C)).unwrap().lag.clone();
+        let exposure = evidence.exposure(&region(A), &region(C));
+        (tracked.map(|one| one.version), lag, exposure)
+    }
+}
+
+#[test]
+fn canaries_that_a_rule_brings_only_elsewhere_are_unknown_not_endless() {
+    for at_c in [None, Some(0), Some(-2_600_000)] {
+        let (followed, lag, exposure) = Narrow::play(Some(Copying::Completed), at_c).said();
+        let why = "S3 has replicated a canary of us-east-1, and nothing as new is in ap-northeast-1: \
+                   no rule brings them there";
+        assert_eq!(
+            lag,
+            Lag::Unknown {
+                reason: why.to_owned()
+            },
+            "{at_c:?}"
+        );
+        assert_eq!((followed, exposure), (None, None), "{at_c:?}");
+    }
+    // Unless S3 says so it may be on its way; where it failed, a younger one is followed.
+    for (copying, followed) in [
+        (None, "v1800"),
+        (Some(Copying::Pending), "v1800"),
+        (Some(Copying::Lost), "v3600"),
+    ] {
+        let mut narrow = Narrow::play(copying, None);
+        narrow.copying = None;
+        let lost = copying == Some(Copying::Lost);
+        let (now, lag, _) = narrow.said();
+        assert_eq!(now.as_deref(), (!lost).then_some(followed), "{copying:?}");
+        assert_eq!(lag, waiting(3600), "{copying:?}");
+        narrow.round(3600 + 60, &[], None, false);
+        let followed = if lost { "v3660" } else { followed };
+        assert_eq!(narrow.said().0.as_deref(), Some(followed), "{copying:?}");
+    }
+    // Nobody is followed where nothing is late, and B never is.
+    let mut quick = Narrow::default();
+    for second in (0..=3600).step_by(60) {
+        quick.round(second, &[], Some(second - 60), false);
+        assert_eq!(quick.said().0, None, "{second}");
+    }
+    let last = quick.story.evidence.unwrap();
+    assert!(last.members.iter().all(|one| one.passed_over.is_empty()));
+}
+
+#[test]
+fn a_destination_that_cannot_be_seen_is_not_passed_over() {
+    // (who is down, whether A's canary may be read in C)
+    for (down, refused) in [(&[C][..], false), (&[], true)] {
+        let mut narrow = Narrow::play(Some(Copying::Pending), Some(0));
+        narrow.copying = Some(Copying::Completed);
+        for second in [3610, 3620, 3630] {
+            let there = narrow.round(second, down, None, refused);
+            let there = there.member(&region(C)).unwrap();
+            assert!(there.out_of_scope.is_empty(), "{down:?} {second}");
+        }
+        // It had arrived, which shows as soon as C can be looked at.
+        narrow.round(3640, &[], Some(3600), false);
+        let (_, lag, exposure) = narrow.said();
+        assert_eq!((lag, exposure), (arrived(40), Some(secs(40))), "{down:?}");
+    }
+}
+
+#[test]
+fn who_is_passed_over_stays_so_until_a_newer_copy_comes() {
+    let mut narrow = Narrow::play(Some(Copying::Completed), Some(0));
+    // A status of A speaks of B. An outage, a witness that does not know yet, and whoever reads the
+    // document change nothing.
+    for second in [3610, 7200] {
+        narrow.round(second, &[A], Some(0), false);
+        assert_eq!(narrow.said().2, None, "{second}");
+    }
+    narrow.round(7210, &[], Some(0), false);
+    assert_eq!(narrow.said().2, None);
+    let evidence = narrow.story.evidence.clone().unwrap();
+    let written = serde_json::to_value(&evidence).unwrap();
+    assert_eq!(
+        serde_json::from_value::<Evidence>(written).unwrap(),
+        evidence
+    );
+    let mut witness = evidence.clone();
+    let there = witness
+        .members
+        .iter_mut()
+        .find(|one| one.region == region(C));
+    let there = there.unwrap();
+    there.out_of_scope.clear();
+    there.passed_over.clear();
+    there.seen.insert(region(A), at(0));
+    for (one, two) in [(&evidence, &witness), (&witness, &evidence)] {
+        let agreed = Evidence::agreed(Some(one), Some(two), at(7211), secs(90)).unwrap();
+        assert_eq!(agreed.exposure(&region(A), &region(C)), None);
+        let there = agreed.member(&region(C)).unwrap();
+        assert_eq!(there.passed_over, BTreeSet::from([region(A)]));
+        // Nor do the failover function's own rounds.
+        let members = vec![
+            member(A, true, &[]),
+            member(B, true, &[]),
+            member(C, true, &[(A, 0)]),
+        ];
+        let round = Round {
+            at: at(7215),
+            observer: ProbeOutcome::Success,
+            members,
+        };
+        let own = Evidence::after(Some(&agreed), &round, secs(90));
+        assert_eq!(own.exposure(&region(A), &region(C)), None);
+    }
+    narrow.round(7220, &[], Some(7210), false);
+    let (_, lag, exposure) = narrow.said();
+    assert_eq!((lag, exposure), (arrived(10), Some(secs(10))));
+    let last = narrow.story.evidence.unwrap();
+    assert!(last.member(&region(C)).unwrap().passed_over.is_empty());
+}
+
 #[test]
 fn metrics_of_a_pair_stay_until_they_are_looked_at_again() {
     let mut story = Story::default();
@@ -603,6 +765,56 @@ proptest! {
         if sayers.len() == 2 {
             prop_assert_eq!(swapped.verdict(&region(A)), verdict);
         }
+    }
+
+    /// However slow replication is and whoever is down meanwhile, a destination that a rule names is
+    /// never passed over; one that none names is, once the others have what they should.
+    #[test]
+    fn only_who_is_no_destination_is_passed_over(
+        delays in (1_i64..3_000, 1_i64..3_000),
+        covered in any::<bool>(),
+        outage in (0_i64..8_000, 0_i64..4_000, prop::sample::select(vec![A, B, C])),
+    ) {
+        let (begin, span, down) = outage;
+        let is_down =
+            |name: &str, second: i64| name == down && (begin..begin + span).contains(&second);
+        // When a canary reaches a destination: what would arrive in its outage or its source's waits.
+        let arrival = |written: i64, delay: i64, name: &str| {
+            let due = written + delay;
+            if is_down(name, due) || is_down(A, due) { begin + span } else { due }
+        };
+        let newest = |second: i64, delay: i64, name: &str| {
+            let written = (0..=second).step_by(80).filter(|written| !is_down(A, *written));
+            written.filter(|written| arrival(*written, delay, name) <= second).max()
+        };
+        let mut story = Story::default();
+        for second in (0..=20_000).step_by(80) {
+            let up = |name: &str| !is_down(name, second);
+            let shows = |name: &str, delay: i64| {
+                let there = newest(second, delay, name).filter(|_| up(name));
+                member(name, up(name), &there.map(|at| (A, at)).into_iter().collect::<Vec<_>>())
+            };
+            let mut a = member(A, up(A), &[]);
+            a.version = up(A).then(|| second.to_string());
+            a.replicates = up(A).then_some(true);
+            let c = if covered { shows(C, delays.1) } else { member(C, up(C), &[]) };
+            story.play(second, ProbeOutcome::Success, vec![a, shows(B, delays.0), c]);
+            let evidence = story.evidence.as_mut().unwrap();
+            if covered {
+                prop_assert!(evidence.members.iter().all(|one| one.out_of_scope.is_empty()));
+            }
+            let tracked = evidence.member(&region(A)).unwrap().tracked.clone();
+            if let Some(tracked) = tracked.filter(|_| up(A)) {
+                // Asked a moment later: by then it may have arrived where it was looked for in vain.
+                let written: i64 = tracked.version.parse().unwrap();
+                let has = |name: &str, delay: i64| arrival(written, delay, name) <= second + 30;
+                let all = has(B, delays.0) && (!covered || has(C, delays.1));
+                let copying = if all { Copying::Completed } else { Copying::Pending };
+                evidence.followed(&region(A), &tracked.version, copying);
+            }
+        }
+        let there = story.evidence.as_ref().unwrap().member(&region(C)).unwrap();
+        prop_assert_eq!(there.passed_over.contains(&region(A)), !covered);
     }
 
     /// Whatever the real delay of replication, `arrived` is never less and `waiting` never more

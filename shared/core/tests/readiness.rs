@@ -248,6 +248,8 @@ fn without_witness() -> Inventory {
                     last_write: Some(now() - SignedDuration::from_secs(5)),
                     seen: seen.clone(),
                     out_of_scope: BTreeMap::new(),
+                    passed_over: BTreeSet::new(),
+                    tracked: None,
                     bad_rounds: 0,
                     latency_millis: Some(40),
                 })

@@ -23,6 +23,7 @@ NOT_ASKED_BY_THE_FUNCTION = {
     "sqs:GetQueueAttributes": "the Lambda service looks at the queue in the function's role",
     "iam:PassRole": "a job is made with a role; the simulator, which makes it here, asks nobody",
     "s3:ListJobs": "finds a job again after a crash; tests/integration has these",
+    "s3:GetObjectVersion": "a canary is followed once it is late for long; tests/integration has these",
     "s3:AbortMultipartUpload": "only manifests that are larger than a part go up in parts; tests/integration has these",
     "lambda:InvokeFunction": "EventBridge Scheduler assumes these roles for the ticks",
     "xray:PutTraceSegments": "the Lambda service sends traces in the function's role; MiniStack sends none",

@@ -6,7 +6,8 @@ use std::time::Duration;
 use sentinel_aws::probe::{Prober, ProberParts};
 use sentinel_aws::proof::{Proof, Serving};
 use sentinel_aws::store::Store;
-use sentinel_core::evidence::ProbeOutcome;
+use sentinel_core::evidence::{Copying, ProbeOutcome};
+use sentinel_core::names::Members;
 
 use crate::wire::{Reply, Request, World, after, answer, answer_with, error};
 
@@ -251,4 +252,38 @@ async fn what_is_in_the_scope_of_a_rule_has_a_replication_status() {
     let world = World::new(|_| error(500, "InternalError"));
     let round = prober(&world).round("r1", world.at(10_000)).await;
     assert_eq!(round.members[0].replicates, None, "not read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_canary_is_asked_for_by_its_version() {
+    let world = World::new(|request: &Request| match request.method.as_str() {
+        "PUT" => answer_with(200, &[("x-amz-version-id", "v1")], ""),
+        _ => canary("2026-11-20T16:59:03.000Z"),
+    });
+    let round = prober(&world).round("r1", world.at(10_000)).await;
+    assert_eq!(round.members[0].version.as_deref(), Some("v1"));
+
+    let members: Members = MEMBERS.parse().unwrap();
+    let home = members.iter().next().unwrap();
+    let status = |status| answer_with(200, &[("x-amz-replication-status", status)], "");
+    for (reply, expected) in [
+        (status("COMPLETED"), Some(Copying::Completed)),
+        (status("COMPLETE"), Some(Copying::Completed)),
+        (status("PENDING"), Some(Copying::Pending)),
+        (status("FAILED"), Some(Copying::Lost)),
+        (answer(200, ""), Some(Copying::Lost)),
+        (answer(404, ""), Some(Copying::Lost)),
+        (answer(403, ""), None),
+        (answer(503, ""), None),
+        (Reply::Hang, None),
+    ] {
+        let told = format!("{reply:?}");
+        let world = World::new(move |_| reply.clone());
+        let asked = prober(&world).copying(home, "v1", world.at(10_000)).await;
+        assert_eq!(asked.ok(), expected, "{told}");
+        assert!(world.elapsed() <= 3_000, "{told}");
+        let request = &world.requests()[0];
+        assert_eq!(request.authority(), "app-use1.s3.us-east-1.amazonaws.com");
+        assert!(request.uri.contains("versionId=v1"), "{}", request.uri);
+    }
 }

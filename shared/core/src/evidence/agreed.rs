@@ -83,6 +83,8 @@ impl MemberEvidence {
         }
         out_of_scope.retain(|origin, left| seen.get(origin).copied() <= *left);
         seen.retain(|origin, _| !out_of_scope.contains_key(origin));
+        let mut passed_over = &self.passed_over | &witness.passed_over;
+        passed_over.retain(|origin| out_of_scope.contains_key(origin));
         Self {
             region: self.region.clone(),
             verdict,
@@ -92,6 +94,8 @@ impl MemberEvidence {
             last_write: self.last_write.max(witness.last_write),
             seen,
             out_of_scope,
+            passed_over,
+            tracked: self.tracked.clone(),
             latency_millis: self.latency_millis,
             bad_rounds: self.bad_rounds.min(witness.bad_rounds),
         }

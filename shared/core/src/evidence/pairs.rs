@@ -3,6 +3,12 @@
 //! A member's canary is one key that every round overwrites, so a destination shows the newest one
 //! that arrived. Whether that is the one of the latest round says how far behind it is: canaries
 //! written after it have not arrived, and the oldest of them is the lag's lower bound.
+//!
+//! Waiting must not be endless where no rule brings the canaries. S3 has one replication status for
+//! all destinations of an object: without any there is no rule at all, and with `COMPLETED` every
+//! destination that a rule names has it, so whoever has nothing as new is no destination. The newest
+//! canary is too young to be completed, so an older version is followed ([`TrackedCanary`]), and only
+//! once one has been waited for too long.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -43,6 +49,30 @@ impl std::fmt::Display for Lag {
             Self::Unknown { reason } => write!(f, "unknown ({reason})"),
         }
     }
+}
+
+/// A canary whose replication is followed, by its version: its key is overwritten every round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackedCanary {
+    /// The version that S3 made of it.
+    pub version: String,
+    /// When it was written.
+    pub written_at: Timestamp,
+    /// Whether S3 has said that every destination has it.
+    #[serde(default)]
+    pub completed: bool,
+}
+
+/// What S3 says of a canary's replication, all destinations together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copying {
+    /// Every destination that a rule names has it.
+    Completed,
+    /// One of them does not have it yet, as while its Region is down.
+    Pending,
+    /// It failed for one of them, or is gone: of the others nothing can be told.
+    Lost,
 }
 
 /// `CloudWatch`'s own replication metrics of a pair, all rules together.
@@ -115,6 +145,24 @@ impl Evidence {
             pair.metrics_at = metrics.at;
         }
     }
+
+    /// Puts in what S3 said of a canary that is followed; of one that no longer is, nothing is kept.
+    pub fn followed(&mut self, source: &Region, version: &str, copying: Copying) {
+        let mut members = self.members.iter_mut();
+        let Some(member) = members.find(|member| &member.region == source) else {
+            return;
+        };
+        let tracked = member.tracked.as_mut();
+        let Some(tracked) = tracked.filter(|tracked| tracked.version == version) else {
+            return;
+        };
+        match copying {
+            Copying::Completed => tracked.completed = true,
+            Copying::Pending => {}
+            // The next round follows a younger one.
+            Copying::Lost => member.tracked = None,
+        }
+    }
 }
 
 /// Whole seconds, never negative.
@@ -134,18 +182,24 @@ pub(super) fn tell(
         .iter()
         .map(|member| member.region.clone())
         .collect();
+    let limit = max_lag.saturating_mul(2);
     let mut pairs = Vec::new();
     for source in &regions {
+        // Of each destination that has waited too long, the newest canary that is there.
+        let mut late = Vec::new();
         for destination in regions.iter().filter(|region| *region != source) {
             let look = Look {
                 source,
                 destination,
                 previous,
                 round,
-                limit: max_lag.saturating_mul(2),
+                limit,
             };
             let (lag, waiting_since) = look.lag(evidence);
-            if let Told::OutOfScope(_) = lag
+            if look.is_late(waiting_since) {
+                late.push(look.arrived(evidence));
+            }
+            if let Told::OutOfScope(why) = lag
                 && let Some(member) = evidence
                     .members
                     .iter_mut()
@@ -155,13 +209,16 @@ pub(super) fn tell(
                 // exposure that grows without an end.
                 let left = member.seen.remove(source);
                 member.out_of_scope.entry(source.clone()).or_insert(left);
+                if why == Uncovered::Here {
+                    member.passed_over.insert(source.clone());
+                }
             }
             let before = previous.and_then(|previous| previous.pair(source, destination));
             pairs.push(PairEvidence {
                 source: source.clone(),
                 destination: destination.clone(),
                 exposure_seconds: evidence.exposure(source, destination).map(seconds),
-                lag: lag.into(),
+                lag: look.said(lag),
                 waiting_since,
                 pending_operations: before.and_then(|before| before.pending_operations),
                 pending_bytes: before.and_then(|before| before.pending_bytes),
@@ -170,23 +227,54 @@ pub(super) fn tell(
                 metrics_at: before.and_then(|before| before.metrics_at),
             });
         }
+        let tracked = track(source, &late, previous, round);
+        let mut members = evidence.members.iter_mut();
+        if let Some(member) = members.find(|member| &member.region == source) {
+            member.tracked = tracked;
+        }
     }
     evidence.pairs = pairs;
 }
 
-/// A lag, and whether it is unknown because no rule covers the canaries.
-enum Told {
-    Lag(Lag),
-    OutOfScope(String),
+/// Which canary of the source is followed: the one that was, as long as it can tell something of the
+/// destinations that are late, else this round's.
+fn track(
+    source: &Region,
+    late: &[Option<Timestamp>],
+    previous: Option<&Evidence>,
+    round: &Round,
+) -> Option<TrackedCanary> {
+    if late.is_empty() {
+        return None;
+    }
+    let before = previous.and_then(|previous| previous.member(source)?.tracked.clone());
+    let tells = |tracked: &TrackedCanary| {
+        !tracked.completed || late.iter().any(|newest| *newest < Some(tracked.written_at))
+    };
+    before.filter(tells).or_else(|| {
+        let mut members = round.members.iter();
+        let now = members.find(|member| &member.region == source)?;
+        Some(TrackedCanary {
+            version: now.version.clone()?,
+            written_at: round.at,
+            completed: false,
+        })
+    })
 }
 
-impl From<Told> for Lag {
-    fn from(told: Told) -> Self {
-        match told {
-            Told::Lag(lag) => lag,
-            Told::OutOfScope(reason) => Self::Unknown { reason },
-        }
-    }
+/// A lag, or why no rule brings the canaries.
+enum Told {
+    Lag(Lag),
+    OutOfScope(Uncovered),
+}
+
+/// How far the rules of a source leave its canaries out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Uncovered {
+    /// No rule covers them at all.
+    Everywhere,
+    /// None brings them to this destination.
+    Here,
 }
 
 /// One pair in one round.
@@ -203,17 +291,19 @@ impl Look<'_> {
     /// The lag, and since when the oldest canary that did not arrive waits.
     fn lag(&self, evidence: &Evidence) -> (Told, Option<Timestamp>) {
         let written = |evidence: &Evidence| evidence.member(self.source)?.last_write;
-        let arrived = |evidence: &Evidence| {
-            let there = evidence.member(self.destination)?;
-            there.seen.get(self.source).copied()
-        };
         let before = self
             .previous
             .and_then(|previous| previous.pair(self.source, self.destination));
-        let newest = arrived(evidence);
-        let destination = evidence.member(self.destination);
-        if destination.is_some_and(|there| there.out_of_scope.contains_key(self.source)) {
-            return (self.out_of_scope(), None);
+        let newest = self.arrived(evidence);
+        if let Some(there) = evidence.member(self.destination)
+            && there.out_of_scope.contains_key(self.source)
+        {
+            let why = if there.passed_over.contains(self.source) {
+                Uncovered::Here
+            } else {
+                Uncovered::Everywhere
+            };
+            return (Told::OutOfScope(why), None);
         }
         let known = [
             before.and_then(|before| before.waiting_since),
@@ -226,23 +316,47 @@ impl Look<'_> {
             .filter(|at| newest.is_none_or(|newest| *at > newest))
             .min();
         let age = waiting_since.map(|at| self.round.at.duration_since(at));
-        if age.is_some_and(|age| age >= self.limit) && self.is_out_of_scope(evidence) {
-            return (self.out_of_scope(), None);
+        if self.is_late(waiting_since) {
+            if self.is_out_of_scope(evidence) {
+                return (Told::OutOfScope(Uncovered::Everywhere), None);
+            }
+            if self.is_passed_over(evidence, newest) {
+                return (Told::OutOfScope(Uncovered::Here), None);
+            }
         }
         let newest_before = self.previous.and_then(|previous| {
             let there = previous.member(self.destination)?;
             let left = there.out_of_scope.get(self.source).copied().flatten();
-            arrived(previous).or(left)
+            self.arrived(previous).or(left)
         });
         let lag = self.lag_of(evidence, newest, age, newest_before, before);
         (Told::Lag(lag), waiting_since)
     }
 
-    fn out_of_scope(&self) -> Told {
-        Told::OutOfScope(format!(
-            "the canaries of {} have no replication status: no rule covers them",
-            self.source
-        ))
+    /// The newest canary of the source that is at the destination.
+    fn arrived(&self, evidence: &Evidence) -> Option<Timestamp> {
+        let there = evidence.member(self.destination)?;
+        there.seen.get(self.source).copied()
+    }
+
+    /// Whether a canary that did not arrive was waited for long enough.
+    fn is_late(&self, waiting_since: Option<Timestamp>) -> bool {
+        waiting_since.is_some_and(|at| self.round.at.duration_since(at) >= self.limit)
+    }
+
+    fn said(&self, told: Told) -> Lag {
+        let (source, destination) = (self.source, self.destination);
+        let reason = match told {
+            Told::Lag(lag) => return lag,
+            Told::OutOfScope(Uncovered::Everywhere) => {
+                format!("the canaries of {source} have no replication status: no rule covers them")
+            }
+            Told::OutOfScope(Uncovered::Here) => format!(
+                "S3 has replicated a canary of {source}, and nothing as new is in {destination}: no \
+                 rule brings them there"
+            ),
+        };
+        Lag::Unknown { reason }
     }
 
     fn lag_of(
@@ -261,9 +375,7 @@ impl Look<'_> {
                 "{region} is {verdict}, so what arrived there cannot be seen"
             ));
         }
-        let mut rounds = self.round.members.iter();
-        let there = rounds.find(|member| &member.region == self.destination);
-        if there.is_some_and(|member| member.refused.contains(self.source)) {
+        if self.is_refused() {
             return unknown(format!(
                 "the canary of {} may not be read in {}",
                 self.source, self.destination
@@ -294,6 +406,24 @@ impl Look<'_> {
                 }
             }
         }
+    }
+
+    /// Whether the source's canary may not be read at the destination.
+    fn is_refused(&self) -> bool {
+        let mut rounds = self.round.members.iter();
+        let there = rounds.find(|member| &member.region == self.destination);
+        there.is_some_and(|member| member.refused.contains(self.source))
+    }
+
+    /// Whether S3 said before this round that a canary has arrived wherever it should, and the
+    /// destination, which could be looked at since, has nothing as new.
+    fn is_passed_over(&self, evidence: &Evidence, newest: Option<Timestamp>) -> bool {
+        let tracked = self
+            .previous
+            .and_then(|previous| previous.member(self.source)?.tracked.as_ref());
+        tracked.is_some_and(|tracked| tracked.completed && newest < Some(tracked.written_at))
+            && evidence.verdict(self.destination) == Verdict::Good
+            && !self.is_refused()
     }
 
     /// Whether S3 has said for long that it copies nothing of the source's canaries.

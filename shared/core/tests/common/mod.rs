@@ -162,6 +162,8 @@ impl World {
                     last_write: Some(ago(5)),
                     seen: seen.clone(),
                     out_of_scope: BTreeMap::new(),
+                    passed_over: BTreeSet::new(),
+                    tracked: None,
                     latency_millis: None,
                     bad_rounds: 0,
                 })

@@ -51,7 +51,7 @@ pub(super) fn timeout_of(function: Function) -> Duration {
         Function::Failover | Function::ReplicationEvents | Function::Readiness => {
             Duration::from_mins(1)
         }
-        Function::HealthCheck => Duration::from_secs(90),
+        Function::HealthCheck => Duration::from_mins(2),
         Function::Redrive => Duration::from_mins(5),
     }
 }

@@ -147,6 +147,8 @@ impl Story {
             last_write: None,
             seen: BTreeMap::new(),
             out_of_scope: BTreeMap::new(),
+            passed_over: BTreeSet::new(),
+            tracked: None,
             latency_millis: None,
             bad_rounds: 0,
         };

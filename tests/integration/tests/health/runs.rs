@@ -7,7 +7,7 @@ use sentinel_core::evidence::{Lag, Observer, Verdict};
 use serde_json::json;
 use simulator::{Fault, FaultKind, Service};
 
-use crate::world::{AWAY, CONTROL, HOME, World, member};
+use crate::world::{AWAY, CONTROL, HOME, THIRD, THREE, World, member};
 
 #[tokio::test(start_paused = true)]
 async fn a_run_makes_a_round_every_ten_seconds_for_seventy() {
@@ -56,6 +56,48 @@ async fn a_run_makes_a_round_every_ten_seconds_for_seventy() {
         beats.map(|entry| entry.region.clone()).collect::<Vec<_>>()
     });
     assert_eq!(beats, ["us-west-2"], "once a run");
+}
+
+/// Lambda's time-out must leave room for the last round, whatever the patience.
+#[tokio::test(start_paused = true)]
+async fn the_longest_patience_makes_no_run_shorter() {
+    let world = World::new();
+    let process = world.boot("health", &[("PROBE_TIMEOUT_MILLIS", "20000")]);
+    let answer = world.run(&process, "run-1").await.unwrap();
+    assert_eq!(answer["rounds"], 8, "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_no_rule_brings_canaries_to_has_no_endless_lag() {
+    let world = World::of_three();
+    world.narrow("app-use1", "app-apne1");
+    let process = world.boot("health", &[THREE, ("MAX_LAG_SECONDS", "15")]);
+    world.run(&process, "run-1").await.unwrap();
+    let [home, away, third] = [HOME, AWAY, THIRD].map(|region| region.parse().unwrap());
+    let first = world.evidence();
+    let waits = &first.pair(&home, &third).unwrap().lag;
+    assert!(matches!(waits, Lag::Waiting { .. }), "{waits}");
+    assert!(member(&first, HOME).tracked.is_some());
+
+    world.run(&process, "run-2").await.unwrap();
+    let last = world.evidence();
+    let passed = last.pair(&home, &third).unwrap();
+    let said = passed.lag.to_string();
+    assert!(said.contains("no rule brings them there"), "{said}");
+    assert_eq!(passed.exposure_seconds, None);
+    assert_eq!(member(&last, HOME).tracked, None);
+    for (source, destination) in [(&home, &away), (&away, &third), (&third, &home)] {
+        let lag = &last.pair(source, destination).unwrap().lag;
+        assert!(matches!(lag, Lag::Arrived { .. }), "{source} {lag}");
+    }
+    let asked = world.sim.with(|world| {
+        let log = world.log().iter();
+        let heads = log.filter(|entry| entry.operation == "HeadObject" && !entry.through_mrap);
+        let own =
+            |resource: &str| resource.starts_with("app-use1/") && resource.ends_with("/us-east-1");
+        heads.filter(|entry| own(&entry.resource)).count()
+    });
+    assert_eq!(asked, 1, "once, by the second run");
 }
 
 #[tokio::test(start_paused = true)]

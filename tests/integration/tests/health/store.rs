@@ -74,6 +74,28 @@ async fn what_was_seen_while_the_store_was_away_counts() {
     );
 }
 
+/// The first round of a day is not always written down.
+#[tokio::test(start_paused = true)]
+async fn a_self_test_that_was_not_recorded_is_made_by_the_next_round() {
+    for (kind, until) in [
+        (FaultKind::InternalError, 1),
+        (FaultKind::InternalError, 15),
+        (FaultKind::AnswerLost, 5),
+    ] {
+        let world = World::new();
+        let away = on_evidence(kind.clone()).operation("PutObject");
+        let away = away.until(SimTime::from_secs(until));
+        world.sim.with(|w| w.add_fault(away));
+        let process = world.boot("health", &[]);
+        world.run(&process, "run-1").await.unwrap();
+        assert_eq!(process.metric("SelfTest", None), [1.0], "{kind:?} {until}");
+        let tested = world.evidence().self_test_at.unwrap();
+        let history = world.history("evidence.json");
+        let first = history.iter().find(|one| one.self_test_at == Some(tested));
+        assert_eq!(first.unwrap().observed_at, tested, "{kind:?} {until}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_write_whose_answer_is_lost_is_no_loss() {
     let world = World::new();

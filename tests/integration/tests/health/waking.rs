@@ -5,7 +5,7 @@ use std::time::Duration;
 use sentinel_core::wake::Wake;
 use simulator::{Fault, FaultKind, Service, SimTime};
 
-use crate::world::{AWAY, HOME, World};
+use crate::world::{AWAY, HOME, THREE, World};
 
 #[tokio::test(start_paused = true)]
 async fn after_three_bad_rounds_and_again_each_minute() {
@@ -33,6 +33,26 @@ async fn after_three_bad_rounds_and_again_each_minute() {
         (60..=71).contains(&(seconds[2] - seconds[1])),
         "{seconds:?}"
     );
+}
+
+/// A passive member that is bad for long must not delay what is to be said of the active one.
+#[tokio::test(start_paused = true)]
+async fn for_each_member_by_itself() {
+    let world = World::of_three();
+    let process = world.boot("health", &[THREE]);
+    world.hang(AWAY, 0, 600);
+    world.hang(HOME, 15, 600);
+    let answer = world.run(&process, "run-1").await.unwrap();
+    assert_eq!(answer["wakes"], 2, "{answer}");
+    let wakes = world.wakes();
+    let told: Vec<(&str, bool)> = wakes
+        .iter()
+        .map(|(at, message)| {
+            let soon = (20..28).contains(at) || (40..48).contains(at);
+            (message["detail"]["region"].as_str().unwrap(), soon)
+        })
+        .collect();
+    assert_eq!(told, [(AWAY, true), (HOME, true)], "{wakes:?}");
 }
 
 #[tokio::test(start_paused = true)]

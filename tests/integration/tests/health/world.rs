@@ -16,18 +16,25 @@ use sentinel_aws::endpoints::EndpointOverrides;
 use sentinel_core::evidence::{Evidence, MemberEvidence};
 use sentinel_core::settings::HealthSettings;
 use serde_json::{Value, json};
-use simulator::{Outage, SimTime, Simulator, WorldConfig};
+use simulator::{Outage, ReplicationRule, SimTime, Simulator, WorldConfig};
 
 pub(crate) const HOME: &str = "us-east-1";
 pub(crate) const AWAY: &str = "eu-west-1";
+pub(crate) const THIRD: &str = "ap-northeast-1";
 pub(crate) const CONTROL: &str = "us-east-2";
 pub(crate) const WITNESS: &str = "us-west-2";
 pub(crate) const STATE: &str = "sentinel-state";
+const MEMBERS: [(&str, &str); 3] = [("app-use1", HOME), ("app-euw1", AWAY), ("app-apne1", THIRD)];
+/// The setting that tells a process of all three.
+pub(crate) const THREE: (&str, &str) = (
+    "MEMBERS",
+    "app-use1@us-east-1,app-euw1@eu-west-1,app-apne1@ap-northeast-1",
+);
 const ALIAS: &str = "mfzwi23gnjvgw.mrap";
 const EPOCH: &str = "2026-11-20T16:59:03Z";
 const TOPIC: &str = "arn:aws:sns:us-east-2:111122223333:alarms";
 /// The function's time-out, as the template sets it.
-const TIMEOUT: SignedDuration = SignedDuration::from_secs(90);
+const TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
 
 #[derive(Debug)]
 struct Connections(Simulator, String);
@@ -63,11 +70,21 @@ pub(crate) struct Process {
 impl World {
     /// Needs a paused tokio runtime.
     pub(crate) fn new() -> Self {
+        Self::of(&MEMBERS[..2])
+    }
+
+    /// The world with a third member; [`THREE`] tells a process of it.
+    pub(crate) fn of_three() -> Self {
+        Self::of(&MEMBERS)
+    }
+
+    fn of(members: &[(&str, &str)]) -> Self {
         fastrand::seed(1); // the SDK's generator
-        let config = WorldConfig::new(1)
-            .mrap(ALIAS)
-            .member("app-use1", HOME)
-            .member("app-euw1", AWAY)
+        let mut config = WorldConfig::new(1).mrap(ALIAS);
+        for (bucket, region) in members {
+            config = config.member(*bucket, *region);
+        }
+        let config = config
             .bucket(STATE, CONTROL)
             .bucket("sentinel-witness", WITNESS)
             .topic(CONTROL, "alarms");
@@ -77,7 +94,7 @@ impl World {
         });
         // Of earlier runs: whoever serves is told by them.
         sim.with(|world| {
-            for (bucket, region) in [("app-use1", HOME), ("app-euw1", AWAY)] {
+            for (bucket, region) in members {
                 let canary = format!(".mrap-sentinel/{ALIAS}/{region}");
                 world.put_object_as_person(bucket, &canary, "canary");
             }
@@ -159,6 +176,18 @@ impl World {
         let deadline = epoch + SignedDuration::try_from(elapsed).unwrap() + timeout;
         let answer = handle(&process.deps, payload, deadline, request_id).await?;
         Ok(serde_json::to_value(answer).unwrap())
+    }
+
+    /// Lets no rule bring canaries from one member to another.
+    pub(crate) fn narrow(&self, source: &str, destination: &str) {
+        self.sim.with(|world| {
+            let mut rules = world.replication_rules(source).into_iter();
+            let rule = rules.find(|rule| rule.destination == destination).unwrap();
+            world.set_replication_rule(ReplicationRule {
+                prefix: "data/".to_owned(),
+                ..rule
+            });
+        });
     }
 
     /// Takes a Region down from that second on: requests hang.
