@@ -329,6 +329,16 @@ fn evidence(inventory: &mut Inventory, change: impl Fn(&mut Evidence)) {
     }
 }
 
+/// The second member has been so for that long, and was well until then.
+fn unhealthy(evidence: &mut Evidence, verdict: Verdict, minutes: i64) {
+    let since = now() - SignedDuration::from_mins(minutes);
+    let member = &mut evidence.members[1];
+    member.verdict = verdict;
+    member.detail = "canary write: HTTP 403 AccessDenied".to_owned();
+    member.since = since;
+    member.last_write = Some(since);
+}
+
 fn records(inventory: &mut Inventory) -> &mut Records {
     match &mut inventory.records {
         Looked::Found(records) => records,
@@ -405,6 +415,7 @@ const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| i.topics[0].1 = Looked::Absent, "topic-subscribed/arn:aws:sns:us-east-2:111122223333:mrap-sentinel", Critical, ""),
     (|i| i.topics[0].1 = Looked::Found(vec![Subscription { confirmed: false, ..confirmed("email", "sre@example.com") }]), "topic-subscribed/arn:aws:sns:us-east-2:111122223333:mrap-sentinel", Critical, ""),
     (|i| i.topics.push(("arn:aws:sns:us-west-2:111122223333:second".parse().unwrap(), Looked::Found(vec![]))), "topic-subscribed/arn:aws:sns:us-west-2:111122223333:second", Warning, ""),
+    (|i| evidence(i, |e| unhealthy(e, Verdict::Misconfigured, 11)), "member-healthy/app-euw1", Warning, ""),
     (|i| of(i, B, A).scope = Scope { tags: [("copy".to_owned(), "yes".to_owned())].into(), ..Scope::default() }, "canary-scope/app-euw1 to app-use1 rule-form/app-euw1 to app-use1 rule-scope/app-use1 and app-euw1", Warning, ""),
     (|i| of(i, B, A).deprecated_form = true, "rule-form/app-euw1 to app-use1", Warning, ""),
     (|i| of(i, B, A).account = Some("444455556666".to_owned()), "rule-form/app-euw1 to app-use1", Warning, ""),
@@ -716,6 +727,69 @@ fn a_canary_that_may_not_be_read_blocks_nothing() {
         assert_eq!((finding.severity, finding.targets.len()), (Warning, 0));
         assert!(finding.evidence.contains("may not be read"));
     }
+}
+
+/// Nobody looks at a standby but the health check, and its word decides about a failover.
+#[test]
+fn a_member_that_has_not_been_healthy_is_told_once_until_it_is() {
+    const ID: &str = "member-healthy/app-euw1";
+    type Change<'a> = &'a dyn Fn(&mut Evidence);
+    let look = |previous: Option<&Report>, change: Change<'_>, at: Timestamp| {
+        let mut inventory = healthy();
+        evidence(&mut inventory, change);
+        assess(&inventory, &settings(), previous, at)
+    };
+    let (before, changes) = look(None, &|e| unhealthy(e, Verdict::Bad, 190), ago(3));
+    assert!(changes.is_empty(), "{:?}", ids(&before));
+    let (found, changes) = look(Some(&before), &|e| unhealthy(e, Verdict::Bad, 200), ago(2));
+    assert_eq!(ids(&found), [ID]);
+    assert_eq!(changes.new.len(), 1);
+    let finding = &found.findings[0];
+    assert!(finding.targets.is_empty(), "the guard has later news");
+    for part in ["app-euw1", "eu-west-1", "bad", "2026-11-20T12:40:00Z"] {
+        assert!(finding.evidence.contains(part), "{}", finding.evidence);
+    }
+    // A new verdict, or another vantage point's, makes it no shorter.
+    let (again, changes) = look(
+        Some(&found),
+        &|e| {
+            unhealthy(e, Verdict::Throttled, 260);
+            e.members[1].since = now();
+        },
+        ago(1),
+    );
+    assert!(changes.is_empty());
+    assert!(again.findings[0].evidence.contains("throttled"));
+    // It stands while nobody knows.
+    let unknown: [Change<'_>; 4] = [
+        &|e| e.observed_at = ago(2),
+        &|e| {
+            e.observer = Observer::Sick {
+                reason: String::new(),
+            };
+        },
+        &|e| e.members.clear(),
+        &|e| unhealthy(e, Verdict::Misconfigured, 3),
+    ];
+    for (index, change) in unknown.into_iter().enumerate() {
+        let (report, changes) = look(Some(&found), change, now());
+        let stays = report.findings.iter().find(|one| one.id == ID);
+        assert!(stays.is_some_and(|one| one.unconfirmed), "{index}");
+        assert!(changes.fixed.is_empty(), "{index}");
+    }
+    let (report, changes) = look(Some(&found), &|_| {}, now());
+    assert!(report.findings.is_empty());
+    assert_eq!(changes.fixed[0].id, ID);
+    // A bucket that is gone is said to be gone.
+    let mut inventory = healthy();
+    evidence(&mut inventory, |e| {
+        unhealthy(e, Verdict::Misconfigured, 200)
+    });
+    member(&mut inventory, B).place = Looked::Absent;
+    assert_eq!(ids(&fresh(&inventory)), ["bucket-exists/app-euw1"]);
+    // One that cannot be looked at is not.
+    member(&mut inventory, B).place = failed();
+    assert_eq!(ids(&fresh(&inventory)), [ID]);
 }
 
 /// The report of two looks at the same.

@@ -21,6 +21,7 @@ pub enum Check {
     MembersMatch,
     ControlEndpoint,
     TopicSubscribed,
+    MemberHealthy,
     RuleScope,
     RuleForm,
     RuleMetrics,
@@ -79,7 +80,7 @@ const fn row(check: Check, name: &'static str, worst: Severity, expects: &'stati
 use Severity::{Critical, Info, Warning};
 
 /// Every check, the worst first.
-pub const TABLE: [Row; 41] = [
+pub const TABLE: [Row; 42] = [
     row(
         Check::BucketExists,
         "bucket-exists",
@@ -139,6 +140,12 @@ pub const TABLE: [Row; 41] = [
         "topic-subscribed",
         Critical,
         "every topic has a confirmed subscription",
+    ),
+    row(
+        Check::MemberHealthy,
+        "member-healthy",
+        Warning,
+        "every member has been healthy at some time in the last ten minutes",
     ),
     row(
         Check::RuleScope,
