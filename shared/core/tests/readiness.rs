@@ -23,7 +23,7 @@ use sentinel_core::evidence::{
 use sentinel_core::names::Region;
 use sentinel_core::readiness::inventory::{
     AlarmSeen, BucketLook, Encryption, EventTarget, Inventory, JobRecords, LifecycleAction, Looked,
-    PublicAccess, Records, RouteSeen, Rule, Scope, Subscription, Versioning, WorkLook,
+    Place, PublicAccess, Records, RouteSeen, Rule, Scope, Subscription, Versioning, WorkLook,
 };
 use sentinel_core::readiness::notice::{
     DIGEST, ReadinessAnswer, ReadinessCommand, ReadinessOutcome, tell, text,
@@ -104,10 +104,14 @@ fn delegating() -> Value {
     ]})
 }
 
+fn in_region(name: &str) -> Looked<Place> {
+    Looked::Found(Place::Region(name.to_owned()))
+}
+
 fn bucket(name: &str, place: &str) -> BucketLook {
     BucketLook {
         member: format!("{name}@{place}").parse().unwrap(),
-        place: Looked::Found(place.to_owned()),
+        place: in_region(place),
         versioning: Looked::Found(Versioning::Enabled),
         replication: Looked::Found(
             [A, B, C]
@@ -181,7 +185,7 @@ fn without_witness() -> Inventory {
                 WorkLook {
                     bucket: format!("work-{name}").parse().unwrap(),
                     region: region(place),
-                    place: Looked::Found(place.to_owned()),
+                    place: in_region(place),
                     encryption: Looked::Found(Encryption {
                         algorithm: "AES256".to_owned(),
                         key: None,
@@ -395,7 +399,8 @@ use Severity::{Critical, Info, Warning};
 #[rustfmt::skip]
 const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| member(i, B).place = Looked::Absent, "bucket-exists/app-euw1", Critical, "eu-west-1"),
-    (|i| member(i, B).place = Looked::Found("eu-central-1".to_owned()), "bucket-exists/app-euw1", Critical, "eu-west-1"),
+    (|i| member(i, B).place = in_region("eu-central-1"), "bucket-exists/app-euw1", Critical, "eu-west-1"),
+    (|i| member(i, B).place = Looked::Found(Place::AnotherAccount), "bucket-exists/app-euw1", Critical, "eu-west-1"),
     (|i| member(i, B).versioning = Looked::Found(Versioning::Suspended), "versioning/app-euw1", Critical, "eu-west-1"),
     (|i| member(i, B).versioning = Looked::Found(Versioning::Never), "versioning/app-euw1", Critical, "eu-west-1"),
     (|i| of(i, A, B).enabled = false, "rule/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
@@ -439,7 +444,8 @@ const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| { if let Looked::Found(actions) = &mut member(i, B).lifecycle { actions.pop(); } }, "lifecycle/app-euw1", Warning, ""),
     (|i| member(i, B).requester_pays = Looked::Found(true), "requester-pays/app-euw1", Warning, ""),
     (|i| i.work[1].place = Looked::Absent, "work-bucket/work-euw1", Warning, ""),
-    (|i| i.work[1].place = Looked::Found("us-east-1".to_owned()), "work-bucket/work-euw1", Warning, ""),
+    (|i| i.work[1].place = in_region("us-east-1"), "work-bucket/work-euw1", Warning, ""),
+    (|i| i.work[1].place = Looked::Found(Place::AnotherAccount), "work-bucket/work-euw1", Warning, ""),
     (|i| i.work[1].encryption = Looked::Found(kms("eu-west-1")), "work-bucket-encryption/work-euw1", Warning, ""),
     (|i| { for (_, routes) in &mut i.endpoints { if let Looked::Found(routes) = routes { routes[1].dial = Dial::Undefined(10); } } }, "dials/mfzwi23gnjvgw.mrap", Warning, ""),
     (|i| { i.alarms.insert(SILENT.to_owned(), Looked::Absent); }, "alarm/sentinel-failover-silent", Warning, ""),
@@ -891,8 +897,9 @@ fn a_missing_permission_is_one_finding_however_many_buckets() {
 #[test]
 fn where_a_bucket_lies_speaks_for_it() {
     for (place, expected) in [
+        (in_region("eu-north-1"), "bucket-exists/app-euw1"),
         (
-            Looked::Found("eu-north-1".to_owned()),
+            Looked::Found(Place::AnotherAccount),
             "bucket-exists/app-euw1",
         ),
         (denied("s3:ListBucket"), "permission/s3:ListBucket"),

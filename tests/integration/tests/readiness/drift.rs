@@ -4,7 +4,7 @@ use simulator::cloudwatch::MetricName;
 use simulator::{Encryption, LifecycleRule, ReplicationRule, Versioning, World};
 
 use crate::stage::{
-    ALARMS, AWAY, CONTROL, FAILOVER, HOME, LETTERS, NOTHING, Stage, TOPIC, on_virtual_time,
+    ALARMS, AWAY, CONTROL, FAILOVER, HOME, LETTERS, NOTHING, Stage, TOPIC, ids, on_virtual_time,
 };
 
 /// A change, what it is found as beyond what is always found, and what undoes it.
@@ -87,6 +87,29 @@ fn a_bucket_that_is_gone_hides_nothing_else() {
             found.contains(&"work-bucket/work-use1".to_owned()),
             "{found:?}"
         );
+    });
+}
+
+/// Somebody else may have made a bucket of that name since ours was deleted.
+#[test]
+fn another_account_s_bucket_is_no_member() {
+    on_virtual_time(async || {
+        let mut stage = Stage::new();
+        assert_eq!(stage.found().await, NOTHING);
+        stage.change(|world| {
+            for bucket in [AWAY, "work-euw1"] {
+                world.bucket_settings(bucket).foreign_owner = Some("444455556666".to_owned());
+            }
+        });
+        let answer = stage.readiness().await;
+        let expected = [
+            "bucket-exists/app-euw1",
+            "work-bucket/work-euw1",
+            NOTHING[0],
+        ];
+        assert_eq!(ids(&answer), expected);
+        let unfit = &answer["findings"][0]["targets"];
+        assert_eq!(unfit, &serde_json::json!(["eu-west-1"]));
     });
 }
 

@@ -10,7 +10,7 @@ use crate::evidence::{Observer, Verdict as Probe};
 use crate::readiness::check::Check;
 use crate::readiness::finding::Verdict;
 use crate::readiness::inventory::{
-    BucketLook, EventTarget, LifecycleAction, Looked, Scope, Versioning, WorkLook,
+    BucketLook, EventTarget, LifecycleAction, Looked, Place, Scope, Versioning, WorkLook,
 };
 
 /// What is over sooner is nothing to tell people of.
@@ -59,11 +59,14 @@ impl Bench<'_> {
     fn bucket_exists(&mut self, look: &BucketLook) {
         let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
         let evidence = match &look.place {
-            Looked::Found(place) if place == region.as_str() => {
+            Looked::Found(place) if place.is(region) => {
                 return self.rule(Check::BucketExists, bucket, None);
             }
-            Looked::Found(place) => {
+            Looked::Found(Place::Region(place)) => {
                 format!("{bucket} lies in {place}, the settings say {region}")
+            }
+            Looked::Found(Place::AnotherAccount) => {
+                format!("{bucket} is another account's bucket")
             }
             Looked::Absent => format!("there is no bucket {bucket}"),
             Looked::Denied { .. } | Looked::Failed { .. } => {
@@ -75,7 +78,8 @@ impl Bench<'_> {
             evidence,
             "The Region has no data to serve: requests that are routed there fail.",
             format!(
-                "aws s3api head-bucket --bucket {bucket} # then put MEMBERS right, or the bucket"
+                "aws s3api head-bucket --bucket {bucket} --expected-bucket-owner {} # then put MEMBERS right, or the bucket",
+                self.settings.mrap.account()
             ),
         );
         self.rule(Check::BucketExists, bucket, Some(found.unfit(region)));
@@ -436,22 +440,26 @@ impl Bench<'_> {
         let (bucket, region) = (look.bucket.as_str(), &look.region);
         let check = Check::WorkBucket;
         let place = match &look.place {
-            Looked::Found(place) => Some(place.as_str()),
+            Looked::Found(place) => Some(place),
             Looked::Absent => None,
             Looked::Denied { .. } | Looked::Failed { .. } => {
                 self.verdict(check, bucket, Verdict::Unread);
                 return self.verdict(Check::WorkBucketEncryption, bucket, Verdict::Unread);
             }
         };
-        let found = (place != Some(region.as_str())).then(|| {
+        let found = (!place.is_some_and(|place| place.is(region))).then(|| {
             broken(
                 Warning,
                 match place {
-                    Some(place) => format!("work bucket {bucket} lies in {place}, the settings say {region}"),
+                    Some(Place::Region(place)) => format!("work bucket {bucket} lies in {place}, the settings say {region}"),
+                    Some(Place::AnotherAccount) => format!("work bucket {bucket} is another account's"),
                     None => format!("there is no work bucket {bucket}"),
                 },
                 "What failed to replicate from this Region cannot be re-driven: a job needs its manifest there.",
-                format!("aws s3api head-bucket --bucket {bucket} # then put WORK_BUCKETS right, or the bucket"),
+                format!(
+                    "aws s3api head-bucket --bucket {bucket} --expected-bucket-owner {} # then put WORK_BUCKETS right, or the bucket",
+                    self.settings.mrap.account()
+                ),
             )
         });
         let is_there = found.is_none();
