@@ -67,7 +67,7 @@ fn settings() -> ReadinessSettings {
             "REPLICATION_EVENTS_QUEUE_ARN" => QUEUE,
             "ALARM_TOPIC_ARN" => ALARMS,
             "FAILOVER_FUNCTION_ARN" => FAILOVER,
-            "WITNESS_REGION" => "us-west-2",
+            "WITNESS_REGION" | "HEARTBEAT_REGION" => "us-west-2",
             _ => return None,
         };
         Some(value.to_owned())
@@ -158,6 +158,13 @@ fn confirmed(protocol: &str, endpoint: &str) -> Subscription {
     }
 }
 
+fn alarm(actions_enabled: bool, has_actions: bool) -> Looked<AlarmSeen> {
+    Looked::Found(AlarmSeen {
+        actions_enabled,
+        has_actions,
+    })
+}
+
 const PLACES: [(&str, &str); 3] = [(A, "us-east-1"), (B, "eu-west-1"), (C, "ap-northeast-1")];
 
 /// Three members; home alone is active; everything as it should be.
@@ -224,14 +231,9 @@ fn without_witness() -> Inventory {
             .collect(),
         alarms: [SILENT, SELF_TEST]
             .iter()
-            .map(|name| {
-                let alarm = AlarmSeen {
-                    actions_enabled: true,
-                    has_actions: true,
-                };
-                ((*name).to_owned(), Looked::Found(alarm))
-            })
+            .map(|name| ((*name).to_owned(), alarm(true, true)))
             .collect(),
+        watchdog: Some(alarm(true, true)),
         dead_letters: [(LETTERS.to_owned(), Looked::Found(0))].into(),
         alarm_topic: Some((
             ALARMS.parse().unwrap(),
@@ -449,13 +451,16 @@ const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| i.work[1].encryption = Looked::Found(kms("eu-west-1")), "work-bucket-encryption/work-euw1", Warning, ""),
     (|i| { for (_, routes) in &mut i.endpoints { if let Looked::Found(routes) = routes { routes[1].dial = Dial::Undefined(10); } } }, "dials/mfzwi23gnjvgw.mrap", Warning, ""),
     (|i| { i.alarms.insert(SILENT.to_owned(), Looked::Absent); }, "alarm/sentinel-failover-silent", Warning, ""),
-    (|i| { i.alarms.insert(SILENT.to_owned(), Looked::Found(AlarmSeen { actions_enabled: false, has_actions: true })); }, "alarm/sentinel-failover-silent", Warning, ""),
-    (|i| { i.alarms.insert(SILENT.to_owned(), Looked::Found(AlarmSeen { actions_enabled: true, has_actions: false })); }, "alarm/sentinel-failover-silent", Warning, ""),
+    (|i| { i.alarms.insert(SILENT.to_owned(), alarm(false, true)); }, "alarm/sentinel-failover-silent", Warning, ""),
+    (|i| { i.alarms.insert(SILENT.to_owned(), alarm(true, false)); }, "alarm/sentinel-failover-silent", Warning, ""),
     (|i| { i.dead_letters.insert(LETTERS.to_owned(), Looked::Found(3)); }, "dead-letters/sentinel-dead-letters", Warning, ""),
     (|i| i.jobs = Looked::Found(JobRecords { failures: 2, last_failure: "AssumeRoleNotPermitted".to_owned() }), "batch-jobs/mfzwi23gnjvgw.mrap", Warning, ""),
     (|i| i.region = region("eu-west-1"), "control-region/eu-west-1", Warning, ""),
     (|i| records(i).self_test = Some(ago(27)), "self-test/mrap-sentinel-mfzwi23gnjvgw-self-test", Warning, ""),
     (|i| { records(i).self_test = None; evidence(i, |e| e.self_test_at = Some(ago(1))); }, "self-test/mrap-sentinel-mfzwi23gnjvgw-self-test", Warning, ""),
+    (|i| i.watchdog = Some(Looked::Absent), "watchdog/mfzwi23gnjvgw.mrap", Warning, ""),
+    (|i| i.watchdog = Some(alarm(false, true)), "watchdog/mfzwi23gnjvgw.mrap", Warning, ""),
+    (|i| i.watchdog = Some(alarm(true, false)), "watchdog/mfzwi23gnjvgw.mrap", Warning, ""),
     (|i| records(i).hold = Some((ago(25), "night work".to_owned())), "hold/mfzwi23gnjvgw.mrap", Warning, ""),
     (|i| { for (_, routes) in &mut i.endpoints { if let Looked::Found(routes) = routes { routes[0].dial = Dial::Passive; routes[1].dial = Dial::Active; } } }, "topology/mfzwi23gnjvgw.mrap", Info, ""),
     (|i| member(i, B).request_metrics = Looked::Found(false), "request-metrics/app-euw1", Info, ""),
@@ -796,6 +801,22 @@ fn a_member_that_has_not_been_healthy_is_told_once_until_it_is() {
     // One that cannot be looked at is not.
     member(&mut inventory, B).place = failed();
     assert_eq!(ids(&fresh(&inventory)), [ID]);
+}
+
+/// A stack may go without; that nobody watches it is on record all the same.
+#[test]
+fn a_stack_without_a_watchdog_says_so() {
+    let mut settings = settings();
+    assert_eq!(
+        settings.watchdog_alarm(),
+        "mrap-sentinel-mfzwi23gnjvgw-watchdog"
+    );
+    settings.heartbeat = None;
+    let mut inventory = healthy();
+    inventory.watchdog = None;
+    let (report, _) = assess(&inventory, &settings, None, now());
+    assert_eq!(ids(&report), ["watchdog/mfzwi23gnjvgw.mrap"]);
+    assert_eq!(report.findings[0].severity, Info);
 }
 
 /// The report of two looks at the same.

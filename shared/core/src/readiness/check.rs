@@ -44,6 +44,7 @@ pub enum Check {
     DeadLetters,
     ControlRegion,
     SelfTest,
+    Watchdog,
     Hold,
     Permission,
     Readable,
@@ -80,7 +81,7 @@ const fn row(check: Check, name: &'static str, worst: Severity, expects: &'stati
 use Severity::{Critical, Info, Warning};
 
 /// Every check, the worst first.
-pub const TABLE: [Row; 42] = [
+pub const TABLE: [Row; 43] = [
     row(
         Check::BucketExists,
         "bucket-exists",
@@ -273,6 +274,12 @@ pub const TABLE: [Row; 42] = [
         "self-test",
         Warning,
         "the daily self-test of the alarm's way arrived within 26 hours",
+    ),
+    row(
+        Check::Watchdog,
+        "watchdog",
+        Warning,
+        "a watchdog in another Region tells people that the control Region is lost",
     ),
     row(
         Check::Hold,

@@ -427,6 +427,8 @@ pub struct Inventory {
     pub event_topics: BTreeMap<String, Looked<Vec<Subscription>>>,
     /// The stack's own alarms by name.
     pub alarms: BTreeMap<String, Looked<AlarmSeen>>,
+    /// The watchdog's alarm in its Region; none if there is to be no watchdog.
+    pub watchdog: Option<Looked<AlarmSeen>>,
     /// Messages in each dead-letter queue, by name.
     pub dead_letters: BTreeMap<String, Looked<u64>>,
     /// The topic over which alarms and wake-ups reach the failover function, if it is known.
@@ -495,6 +497,10 @@ impl Inventory {
         for (name, alarm) in &self.alarms {
             troubles.extend(alarm.trouble(|| format!("alarm {name}")));
         }
+        let watchdog = self.watchdog.iter();
+        troubles.extend(
+            watchdog.filter_map(|alarm| alarm.trouble(|| "the watchdog's alarm".to_owned())),
+        );
         for (name, queue) in &self.dead_letters {
             troubles.extend(queue.trouble(|| format!("queue {name}")));
         }

@@ -4,7 +4,8 @@ use simulator::cloudwatch::MetricName;
 use simulator::{Encryption, LifecycleRule, ReplicationRule, Versioning, World};
 
 use crate::stage::{
-    ALARMS, AWAY, CONTROL, FAILOVER, HOME, LETTERS, NOTHING, Stage, TOPIC, ids, on_virtual_time,
+    ALARMS, AWAY, BARKS, CONTROL, FAILOVER, HOME, LETTERS, NOTHING, Stage, TOPIC, ids,
+    on_virtual_time, watchdog,
 };
 
 /// A change, what it is found as beyond what is always found, and what undoes it.
@@ -47,6 +48,7 @@ const DRIFTS: &[Drift] = &[
     (|w| w.bucket_settings(AWAY).lifecycle.clear(), &["canary-hygiene/app-euw1"], |w| { let rules = w.bucket_settings(HOME).lifecycle.clone(); w.bucket_settings(AWAY).lifecycle = rules; }),
     (|w| w.set_subscriptions(TOPIC, &[("email", "sre@example.com", false)]), &["topic-subscribed/arn:aws:sns:us-east-2:111122223333:pages"], |w| w.set_subscriptions(TOPIC, &[("email", "sre@example.com", true)])),
     (|w| w.set_subscriptions(ALARMS, &[("email", "sre@example.com", true)]), &["alarm-topic/arn:aws:sns:us-east-2:111122223333:alarms"], |w| w.set_subscriptions(ALARMS, &[("lambda", FAILOVER, true)])),
+    (|w| w.put_alarm(watchdog()), &["watchdog/mfzwi23gnjvgw.mrap"], |w| w.put_alarm(watchdog().action(BARKS))),
     (|w| w.set_routes_as_person("mfzwi23gnjvgw.mrap", &[(HOME, 0), (AWAY, 100)]), &["topology/mfzwi23gnjvgw.mrap"], |w| w.set_routes_as_person("mfzwi23gnjvgw.mrap", &[(HOME, 100), (AWAY, 0)])),
 ];
 
