@@ -28,7 +28,9 @@ use sentinel_core::readiness::inventory::{
 use sentinel_core::readiness::notice::{
     DIGEST, ReadinessAnswer, ReadinessCommand, ReadinessOutcome, tell, text,
 };
-use sentinel_core::readiness::{Changes, Check, REPORT_MAX_AGE, Report, ReportError, TABLE};
+use sentinel_core::readiness::{
+    Changes, Check, Finding, REPORT_MAX_AGE, Report, ReportError, TABLE,
+};
 use sentinel_core::routes::{CONTROL_ENDPOINTS, Dial};
 use sentinel_core::settings::{ReadinessSettings, TimeControl};
 use serde_json::{Value, json};
@@ -469,7 +471,6 @@ const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| { records(i).last_change = None; records(i).rehearsed = None; }, "rehearsal/mfzwi23gnjvgw.mrap", Info, ""),
     (|i| i.witness = Looked::Absent, "vantage-point/mfzwi23gnjvgw.mrap", Info, ""),
     (|i| { if let Looked::Found(witness) = &mut i.witness { witness.observed_at = ago(1); } }, "vantage-point/mfzwi23gnjvgw.mrap", Info, ""),
-    (|i| { keyed(i); evidence(i, |e| { e.members[1].seen.insert(region("us-east-1"), now() - SignedDuration::from_secs(1000)); }); }, "bucket-key/app-use1 to app-euw1", Info, ""),
     (|i| { keyed(i); i.evidence = Looked::Absent; i.witness = Looked::Absent; }, "bucket-key/app-apne1 to app-euw1 bucket-key/app-euw1 to app-apne1 bucket-key/app-euw1 to app-use1 bucket-key/app-use1 to app-euw1", Info, ""),
     (|i| { if let Some((_, look)) = &mut i.alarm_topic { *look = Looked::Found(vec![confirmed("email", "sre@example.com")]); } }, "alarm-topic/arn:aws:sns:us-east-2:111122223333:mrap-sentinel-alarms", Warning, ""),
     (|i| { if let Some((_, look)) = &mut i.alarm_topic { *look = Looked::Found(vec![confirmed("lambda", "arn:aws:lambda:us-east-2:111122223333:function:other:live")]); } }, "alarm-topic/arn:aws:sns:us-east-2:111122223333:mrap-sentinel-alarms", Warning, ""),
@@ -803,6 +804,45 @@ fn a_member_that_has_not_been_healthy_is_told_once_until_it_is() {
     assert_eq!(ids(&fresh(&inventory)), [ID]);
 }
 
+/// Whether the keys allow it does not change with what can be seen of it, or with a backlog.
+#[test]
+fn a_bucket_key_is_no_news_while_canaries_are_late_or_nobody_knows() {
+    const ID: &str = "bucket-key/app-use1 to app-euw1";
+    let unknown: [Break; 2] = [
+        |i| {
+            evidence(i, |e| {
+                let late = now() - SignedDuration::from_secs(1000);
+                e.members[1].seen.insert(region("us-east-1"), late);
+            });
+        },
+        |i| {
+            i.evidence = failed();
+            i.witness = failed();
+        },
+    ];
+    let mut sound = healthy();
+    keyed(&mut sound);
+    let mut found = sound.clone();
+    evidence(&mut found, |e| {
+        e.members[1].seen.clear();
+    });
+    for (index, disturb) in unknown.into_iter().enumerate() {
+        let mut inventory = sound.clone();
+        disturb(&mut inventory);
+        assert_eq!(ids(&fresh(&inventory)), <[&str; 0]>::default(), "{index}");
+        // What was found stands.
+        let (before, _) = assess(&found, &settings(), None, ago(1));
+        assert!(ids(&before).contains(&ID));
+        let (after, changes) = assess(&inventory, &settings(), Some(&before), now());
+        let stays = after.findings.iter().find(|one| one.id == ID).unwrap();
+        assert!(stays.unconfirmed, "{index}");
+        assert!(!changes.fixed.iter().any(|one| one.id == ID), "{index}");
+    }
+    let (before, _) = assess(&found, &settings(), None, ago(1));
+    let (_, changes) = assess(&sound, &settings(), Some(&before), now());
+    assert!(changes.fixed.iter().any(|one| one.id == ID));
+}
+
 /// A stack may go without; that nobody watches it is on record all the same.
 #[test]
 fn a_stack_without_a_watchdog_says_so() {
@@ -912,6 +952,52 @@ fn a_missing_permission_is_one_finding_however_many_buckets() {
     let (after, changes) = assess(&healthy(), &settings(), Some(&report), now());
     assert!(after.findings.is_empty());
     assert_eq!(changes.fixed.len(), 2);
+}
+
+/// No answer is no permission.
+#[test]
+fn a_missing_permission_is_not_mended_by_a_look_without_an_answer() {
+    let mut inventory = healthy();
+    for name in [A, B] {
+        member(&mut inventory, name).policy = denied("s3:GetBucketPolicy");
+    }
+    let (found, _) = twice(&inventory);
+    let of = |report: &Report| {
+        let mut findings = report.findings.iter();
+        findings
+            .find(|one| one.check == Check::Permission)
+            .cloned()
+            .unwrap()
+    };
+    let at = |hours| now() + SignedDuration::from_hours(hours);
+    // One is refused again, of the other nobody knows; then of none; then both are refused.
+    let mut partly = inventory.clone();
+    member(&mut partly, B).policy = failed();
+    let mut nothing = partly.clone();
+    member(&mut nothing, A).policy = failed();
+    let mut before = found.clone();
+    for (hour, look, unconfirmed) in [
+        (1, &partly, false),
+        (2, &nothing, true),
+        (3, &inventory, false),
+    ] {
+        let (after, changes) = assess(look, &settings(), Some(&before), at(hour));
+        let of_permission =
+            |list: &[Finding]| list.iter().any(|one| one.check == Check::Permission);
+        for list in [&changes.new, &changes.worse, &changes.fixed] {
+            assert!(!of_permission(list), "hour {hour}: {list:?}");
+        }
+        let stays = of(&after);
+        assert_eq!(
+            (stays.unconfirmed, stays.since),
+            (unconfirmed, of(&found).since)
+        );
+        assert_eq!(stays.parts, of(&found).parts, "hour {hour}");
+        before = after;
+    }
+    let (after, changes) = assess(&healthy(), &settings(), Some(&before), at(4));
+    assert!(after.findings.is_empty());
+    assert_eq!(changes.fixed[0].check, Check::Permission);
 }
 
 /// Of a bucket that is elsewhere or another's everything else is refused; that is no news.
