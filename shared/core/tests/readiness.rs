@@ -504,7 +504,7 @@ fn each_break_is_found_and_nothing_else() {
             }
             assert!(finding.consequence.ends_with('.'), "break {index}");
             assert!(
-                ["aws ", "data-plane/", "sam "]
+                ["aws ", "sam "]
                     .iter()
                     .any(|begins| finding.remedy.starts_with(begins)),
                 "break {index}: {}",
@@ -738,7 +738,26 @@ fn a_canary_that_may_not_be_read_blocks_nothing() {
     for finding in &report.findings {
         assert_eq!((finding.severity, finding.targets.len()), (Warning, 0));
         assert!(finding.evidence.contains("may not be read"));
+        assert!(finding.remedy.contains("MemberKmsKeyArns"));
     }
+    // No key helps where S3 says that no rule copies them.
+    evidence(&mut inventory, |evidence| {
+        let uncovered = &mut evidence.members[1].out_of_scope;
+        uncovered.insert(region("us-east-1"), None);
+    });
+    let report = fresh(&inventory);
+    let remedies: Vec<(bool, bool)> = report
+        .findings
+        .iter()
+        .map(|one| {
+            let has = |part| one.remedy.contains(part);
+            (
+                has("MemberKmsKeyArns"),
+                has("let a rule cover .mrap-sentinel/"),
+            )
+        })
+        .collect();
+    assert_eq!(remedies, [(true, false), (false, true)]);
 }
 
 /// Nobody looks at a standby but the health check, and its word decides about a failover.
@@ -857,6 +876,65 @@ fn a_stack_without_a_watchdog_says_so() {
     let (report, _) = assess(&inventory, &settings, None, now());
     assert_eq!(ids(&report), ["watchdog/mfzwi23gnjvgw.mrap"]);
     assert_eq!(report.findings[0].severity, Info);
+}
+
+/// A remedy is about the bucket that lacks something, whichever of the two it is.
+#[test]
+fn a_remedy_names_the_bucket_whose_rule_lacks_it() {
+    type Lack = fn(&mut Rule);
+    let lacks: [(Check, Lack); 3] = [
+        (Check::RuleScope, |rule| {
+            rule.scope = Scope::of_prefix("data/")
+        }),
+        (Check::DeleteMarkers, |rule| rule.delete_markers = false),
+        (Check::ReplicaModifications, |rule| {
+            rule.replica_modifications = false
+        }),
+    ];
+    let remedy = |inventory: &Inventory, check: Check| {
+        let report = fresh(inventory);
+        let mut findings = report.findings.into_iter();
+        findings.find(|one| one.check == check).unwrap().remedy
+    };
+    for (check, lack) in lacks {
+        for (from, to) in [(A, B), (B, A)] {
+            let mut inventory = healthy();
+            lack(of(&mut inventory, from, to));
+            let remedy = remedy(&inventory, check);
+            let command = remedy.split('#').next().unwrap();
+            assert!(
+                command.contains(&format!("--bucket {from} ")),
+                "{check}: {remedy}"
+            );
+        }
+    }
+    let mut inventory = healthy();
+    every_rule(&mut inventory, |rule| rule.replica_modifications = false);
+    let both = remedy(&inventory, Check::ReplicaModifications);
+    assert!(both.contains("--bucket app-euw1 "), "{both}");
+    assert!(
+        both.contains("here and in app-apne1 of ap-northeast-1"),
+        "{both}"
+    );
+}
+
+#[test]
+fn a_remedy_begins_with_what_can_be_typed() {
+    let remedy = |disturb: Break| {
+        let mut inventory = healthy();
+        disturb(&mut inventory);
+        fresh(&inventory).findings.remove(0).remedy
+    };
+    let events = remedy(|i| member(i, B).events = Looked::Found(vec![]));
+    assert!(events.starts_with("aws s3api get-bucket-notification-configuration"));
+    assert!(events.contains("# data-plane/deploy"), "{events}");
+    // CloudFormation sees no change of what somebody deleted.
+    for seen in [Looked::Absent, alarm(true, false)] {
+        let mut inventory = healthy();
+        inventory.alarms.insert(SILENT.to_owned(), seen);
+        let remedy = &fresh(&inventory).findings[0].remedy;
+        assert!(remedy.contains("REVERT_DRIFT"), "{remedy}");
+    }
 }
 
 /// The report of two looks at the same.

@@ -253,7 +253,7 @@ impl Bench<'_> {
                 format!("{bucket}: {lacks}"),
                 "Failures to replicate from this bucket stay unnoticed, and nothing re-drives them.",
                 format!(
-                    "data-plane/deploy, or {} # then send s3:Replication:* to a topic that {queue} subscribes",
+                    "{} # data-plane/deploy mends what it made; else send s3:Replication:* to a topic that {queue} subscribes",
                     s3api("get-bucket-notification-configuration", region, bucket, "")
                 ),
             )
