@@ -1509,6 +1509,9 @@ fn as_a_person_reads_it() {
         "announcement",
         format!("{}\n\n{}", told[0].subject, told[0].text)
     );
+    report.digest_at = ago(7 * 24);
+    let told = tell(&mut report, &Changes::default());
+    insta::assert_snapshot!("digest", format!("{}\n\n{}", told[0].subject, told[0].text));
     let answer = ReadinessAnswer::of(ReadinessCommand::Readiness, &report, &changes);
     assert_eq!(answer.outcome, ReadinessOutcome::Findings);
     assert_eq!(answer.report, text(&report));
