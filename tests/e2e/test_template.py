@@ -604,6 +604,9 @@ def test_heartbeat_and_witness_are_allowed_where_there_are_any(cloud, stack, the
     beats = [one for one in found if "cloudwatch:PutMetricData" in one["Action"]]
     condition = {"StringEquals": {"cloudwatch:namespace": "MrapSentinel"}}
     assert [one["Condition"] for one in beats] == ([condition] if there else [])
+    regions = [REGION, *([ELSEWHERE["HeartbeatRegion"]] if there else [])]
+    described = allowed(cloud, stack["ReadinessCheckRole"], "cloudwatch:DescribeAlarms")
+    assert described == {f"arn:aws:cloudwatch:{region}:{world.ACCOUNT}:alarm:*" for region in regions}
     witness = f"arn:aws:s3:::{stack['StateBucket']}/evidence-witness.json"
     for role in ("FailoverRole", "HealthCheckRole", "ReadinessCheckRole"):
         assert (witness in allowed(cloud, stack[role], "s3:GetObject")) == there, role
@@ -648,7 +651,7 @@ SETTINGS = {
     "HealthCheckFunction": ("HealthCheckSettingsVersion", 12),
     "ReplicationEventsFunction": ("ReplicationEventsSettingsVersion", 2),
     "RedriveFunction": ("RedriveSettingsVersion", 18),
-    "ReadinessCheckFunction": ("ReadinessCheckSettingsVersion", 9),
+    "ReadinessCheckFunction": ("ReadinessCheckSettingsVersion", 10),
 }
 
 

@@ -23,12 +23,14 @@ use sentinel_core::evidence::{
 use sentinel_core::names::Region;
 use sentinel_core::readiness::inventory::{
     AlarmSeen, BucketLook, Encryption, EventTarget, Inventory, JobRecords, LifecycleAction, Looked,
-    PublicAccess, Records, RouteSeen, Rule, Scope, Subscription, Versioning, WorkLook,
+    Place, PublicAccess, Records, RouteSeen, Rule, Scope, Subscription, Versioning, WorkLook,
 };
 use sentinel_core::readiness::notice::{
     DIGEST, ReadinessAnswer, ReadinessCommand, ReadinessOutcome, tell, text,
 };
-use sentinel_core::readiness::{Changes, Check, REPORT_MAX_AGE, Report, ReportError, TABLE};
+use sentinel_core::readiness::{
+    Changes, Check, Finding, REPORT_MAX_AGE, Report, ReportError, TABLE,
+};
 use sentinel_core::routes::{CONTROL_ENDPOINTS, Dial};
 use sentinel_core::settings::{ReadinessSettings, TimeControl};
 use serde_json::{Value, json};
@@ -67,7 +69,7 @@ fn settings() -> ReadinessSettings {
             "REPLICATION_EVENTS_QUEUE_ARN" => QUEUE,
             "ALARM_TOPIC_ARN" => ALARMS,
             "FAILOVER_FUNCTION_ARN" => FAILOVER,
-            "WITNESS_REGION" => "us-west-2",
+            "WITNESS_REGION" | "HEARTBEAT_REGION" => "us-west-2",
             _ => return None,
         };
         Some(value.to_owned())
@@ -104,10 +106,14 @@ fn delegating() -> Value {
     ]})
 }
 
+fn in_region(name: &str) -> Looked<Place> {
+    Looked::Found(Place::Region(name.to_owned()))
+}
+
 fn bucket(name: &str, place: &str) -> BucketLook {
     BucketLook {
         member: format!("{name}@{place}").parse().unwrap(),
-        place: Looked::Found(place.to_owned()),
+        place: in_region(place),
         versioning: Looked::Found(Versioning::Enabled),
         replication: Looked::Found(
             [A, B, C]
@@ -154,6 +160,13 @@ fn confirmed(protocol: &str, endpoint: &str) -> Subscription {
     }
 }
 
+fn alarm(actions_enabled: bool, has_actions: bool) -> Looked<AlarmSeen> {
+    Looked::Found(AlarmSeen {
+        actions_enabled,
+        has_actions,
+    })
+}
+
 const PLACES: [(&str, &str); 3] = [(A, "us-east-1"), (B, "eu-west-1"), (C, "ap-northeast-1")];
 
 /// Three members; home alone is active; everything as it should be.
@@ -181,7 +194,7 @@ fn without_witness() -> Inventory {
                 WorkLook {
                     bucket: format!("work-{name}").parse().unwrap(),
                     region: region(place),
-                    place: Looked::Found(place.to_owned()),
+                    place: in_region(place),
                     encryption: Looked::Found(Encryption {
                         algorithm: "AES256".to_owned(),
                         key: None,
@@ -220,14 +233,9 @@ fn without_witness() -> Inventory {
             .collect(),
         alarms: [SILENT, SELF_TEST]
             .iter()
-            .map(|name| {
-                let alarm = AlarmSeen {
-                    actions_enabled: true,
-                    has_actions: true,
-                };
-                ((*name).to_owned(), Looked::Found(alarm))
-            })
+            .map(|name| ((*name).to_owned(), alarm(true, true)))
             .collect(),
+        watchdog: Some(alarm(true, true)),
         dead_letters: [(LETTERS.to_owned(), Looked::Found(0))].into(),
         alarm_topic: Some((
             ALARMS.parse().unwrap(),
@@ -331,6 +339,16 @@ fn evidence(inventory: &mut Inventory, change: impl Fn(&mut Evidence)) {
     }
 }
 
+/// The second member has been so for that long, and was well until then.
+fn unhealthy(evidence: &mut Evidence, verdict: Verdict, minutes: i64) {
+    let since = now() - SignedDuration::from_mins(minutes);
+    let member = &mut evidence.members[1];
+    member.verdict = verdict;
+    member.detail = "canary write: HTTP 403 AccessDenied".to_owned();
+    member.since = since;
+    member.last_write = Some(since);
+}
+
 fn records(inventory: &mut Inventory) -> &mut Records {
     match &mut inventory.records {
         Looked::Found(records) => records,
@@ -387,7 +405,8 @@ use Severity::{Critical, Info, Warning};
 #[rustfmt::skip]
 const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| member(i, B).place = Looked::Absent, "bucket-exists/app-euw1", Critical, "eu-west-1"),
-    (|i| member(i, B).place = Looked::Found("eu-central-1".to_owned()), "bucket-exists/app-euw1", Critical, "eu-west-1"),
+    (|i| member(i, B).place = in_region("eu-central-1"), "bucket-exists/app-euw1", Critical, "eu-west-1"),
+    (|i| member(i, B).place = Looked::Found(Place::AnotherAccount), "bucket-exists/app-euw1", Critical, "eu-west-1"),
     (|i| member(i, B).versioning = Looked::Found(Versioning::Suspended), "versioning/app-euw1", Critical, "eu-west-1"),
     (|i| member(i, B).versioning = Looked::Found(Versioning::Never), "versioning/app-euw1", Critical, "eu-west-1"),
     (|i| of(i, A, B).enabled = false, "rule/app-use1 to app-euw1", Critical, "eu-west-1 from us-east-1"),
@@ -407,6 +426,7 @@ const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| i.topics[0].1 = Looked::Absent, "topic-subscribed/arn:aws:sns:us-east-2:111122223333:mrap-sentinel", Critical, ""),
     (|i| i.topics[0].1 = Looked::Found(vec![Subscription { confirmed: false, ..confirmed("email", "sre@example.com") }]), "topic-subscribed/arn:aws:sns:us-east-2:111122223333:mrap-sentinel", Critical, ""),
     (|i| i.topics.push(("arn:aws:sns:us-west-2:111122223333:second".parse().unwrap(), Looked::Found(vec![]))), "topic-subscribed/arn:aws:sns:us-west-2:111122223333:second", Warning, ""),
+    (|i| evidence(i, |e| unhealthy(e, Verdict::Misconfigured, 11)), "member-healthy/app-euw1", Warning, ""),
     (|i| of(i, B, A).scope = Scope { tags: [("copy".to_owned(), "yes".to_owned())].into(), ..Scope::default() }, "canary-scope/app-euw1 to app-use1 rule-form/app-euw1 to app-use1 rule-scope/app-use1 and app-euw1", Warning, ""),
     (|i| of(i, B, A).deprecated_form = true, "rule-form/app-euw1 to app-use1", Warning, ""),
     (|i| of(i, B, A).account = Some("444455556666".to_owned()), "rule-form/app-euw1 to app-use1", Warning, ""),
@@ -430,17 +450,21 @@ const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| { if let Looked::Found(actions) = &mut member(i, B).lifecycle { actions.pop(); } }, "lifecycle/app-euw1", Warning, ""),
     (|i| member(i, B).requester_pays = Looked::Found(true), "requester-pays/app-euw1", Warning, ""),
     (|i| i.work[1].place = Looked::Absent, "work-bucket/work-euw1", Warning, ""),
-    (|i| i.work[1].place = Looked::Found("us-east-1".to_owned()), "work-bucket/work-euw1", Warning, ""),
+    (|i| i.work[1].place = in_region("us-east-1"), "work-bucket/work-euw1", Warning, ""),
+    (|i| i.work[1].place = Looked::Found(Place::AnotherAccount), "work-bucket/work-euw1", Warning, ""),
     (|i| i.work[1].encryption = Looked::Found(kms("eu-west-1")), "work-bucket-encryption/work-euw1", Warning, ""),
     (|i| { for (_, routes) in &mut i.endpoints { if let Looked::Found(routes) = routes { routes[1].dial = Dial::Undefined(10); } } }, "dials/mfzwi23gnjvgw.mrap", Warning, ""),
     (|i| { i.alarms.insert(SILENT.to_owned(), Looked::Absent); }, "alarm/sentinel-failover-silent", Warning, ""),
-    (|i| { i.alarms.insert(SILENT.to_owned(), Looked::Found(AlarmSeen { actions_enabled: false, has_actions: true })); }, "alarm/sentinel-failover-silent", Warning, ""),
-    (|i| { i.alarms.insert(SILENT.to_owned(), Looked::Found(AlarmSeen { actions_enabled: true, has_actions: false })); }, "alarm/sentinel-failover-silent", Warning, ""),
+    (|i| { i.alarms.insert(SILENT.to_owned(), alarm(false, true)); }, "alarm/sentinel-failover-silent", Warning, ""),
+    (|i| { i.alarms.insert(SILENT.to_owned(), alarm(true, false)); }, "alarm/sentinel-failover-silent", Warning, ""),
     (|i| { i.dead_letters.insert(LETTERS.to_owned(), Looked::Found(3)); }, "dead-letters/sentinel-dead-letters", Warning, ""),
     (|i| i.jobs = Looked::Found(JobRecords { failures: 2, last_failure: "AssumeRoleNotPermitted".to_owned() }), "batch-jobs/mfzwi23gnjvgw.mrap", Warning, ""),
     (|i| i.region = region("eu-west-1"), "control-region/eu-west-1", Warning, ""),
     (|i| records(i).self_test = Some(ago(27)), "self-test/mrap-sentinel-mfzwi23gnjvgw-self-test", Warning, ""),
     (|i| { records(i).self_test = None; evidence(i, |e| e.self_test_at = Some(ago(1))); }, "self-test/mrap-sentinel-mfzwi23gnjvgw-self-test", Warning, ""),
+    (|i| i.watchdog = Some(Looked::Absent), "watchdog/mfzwi23gnjvgw.mrap", Warning, ""),
+    (|i| i.watchdog = Some(alarm(false, true)), "watchdog/mfzwi23gnjvgw.mrap", Warning, ""),
+    (|i| i.watchdog = Some(alarm(true, false)), "watchdog/mfzwi23gnjvgw.mrap", Warning, ""),
     (|i| records(i).hold = Some((ago(25), "night work".to_owned())), "hold/mfzwi23gnjvgw.mrap", Warning, ""),
     (|i| { for (_, routes) in &mut i.endpoints { if let Looked::Found(routes) = routes { routes[0].dial = Dial::Passive; routes[1].dial = Dial::Active; } } }, "topology/mfzwi23gnjvgw.mrap", Info, ""),
     (|i| member(i, B).request_metrics = Looked::Found(false), "request-metrics/app-euw1", Info, ""),
@@ -449,7 +473,6 @@ const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| { records(i).last_change = None; records(i).rehearsed = None; }, "rehearsal/mfzwi23gnjvgw.mrap", Info, ""),
     (|i| i.witness = Looked::Absent, "vantage-point/mfzwi23gnjvgw.mrap", Info, ""),
     (|i| { if let Looked::Found(witness) = &mut i.witness { witness.observed_at = ago(1); } }, "vantage-point/mfzwi23gnjvgw.mrap", Info, ""),
-    (|i| { keyed(i); evidence(i, |e| { e.members[1].seen.insert(region("us-east-1"), now() - SignedDuration::from_secs(1000)); }); }, "bucket-key/app-use1 to app-euw1", Info, ""),
     (|i| { keyed(i); i.evidence = Looked::Absent; i.witness = Looked::Absent; }, "bucket-key/app-apne1 to app-euw1 bucket-key/app-euw1 to app-apne1 bucket-key/app-euw1 to app-use1 bucket-key/app-use1 to app-euw1", Info, ""),
     (|i| { if let Some((_, look)) = &mut i.alarm_topic { *look = Looked::Found(vec![confirmed("email", "sre@example.com")]); } }, "alarm-topic/arn:aws:sns:us-east-2:111122223333:mrap-sentinel-alarms", Warning, ""),
     (|i| { if let Some((_, look)) = &mut i.alarm_topic { *look = Looked::Found(vec![confirmed("lambda", "arn:aws:lambda:us-east-2:111122223333:function:other:live")]); } }, "alarm-topic/arn:aws:sns:us-east-2:111122223333:mrap-sentinel-alarms", Warning, ""),
@@ -483,7 +506,7 @@ fn each_break_is_found_and_nothing_else() {
             }
             assert!(finding.consequence.ends_with('.'), "break {index}");
             assert!(
-                ["aws ", "data-plane/", "sam "]
+                ["aws ", "sam "]
                     .iter()
                     .any(|begins| finding.remedy.starts_with(begins)),
                 "break {index}: {}",
@@ -717,6 +740,202 @@ fn a_canary_that_may_not_be_read_blocks_nothing() {
     for finding in &report.findings {
         assert_eq!((finding.severity, finding.targets.len()), (Warning, 0));
         assert!(finding.evidence.contains("may not be read"));
+        assert!(finding.remedy.contains("MemberKmsKeyArns"));
+    }
+    // No key helps where S3 says that no rule copies them.
+    evidence(&mut inventory, |evidence| {
+        let uncovered = &mut evidence.members[1].out_of_scope;
+        uncovered.insert(region("us-east-1"), None);
+    });
+    let report = fresh(&inventory);
+    let remedies: Vec<(bool, bool)> = report
+        .findings
+        .iter()
+        .map(|one| {
+            let has = |part| one.remedy.contains(part);
+            (
+                has("MemberKmsKeyArns"),
+                has("let a rule cover .mrap-sentinel/"),
+            )
+        })
+        .collect();
+    assert_eq!(remedies, [(true, false), (false, true)]);
+}
+
+/// Nobody looks at a standby but the health check, and its word decides about a failover.
+#[test]
+fn a_member_that_has_not_been_healthy_is_told_once_until_it_is() {
+    const ID: &str = "member-healthy/app-euw1";
+    type Change<'a> = &'a dyn Fn(&mut Evidence);
+    let look = |previous: Option<&Report>, change: Change<'_>, at: Timestamp| {
+        let mut inventory = healthy();
+        evidence(&mut inventory, change);
+        assess(&inventory, &settings(), previous, at)
+    };
+    let (before, changes) = look(None, &|e| unhealthy(e, Verdict::Bad, 190), ago(3));
+    assert!(changes.is_empty(), "{:?}", ids(&before));
+    let (found, changes) = look(Some(&before), &|e| unhealthy(e, Verdict::Bad, 200), ago(2));
+    assert_eq!(ids(&found), [ID]);
+    assert_eq!(changes.new.len(), 1);
+    let finding = &found.findings[0];
+    assert!(finding.targets.is_empty(), "the guard has later news");
+    for part in ["app-euw1", "eu-west-1", "bad", "2026-11-20T12:40:00Z"] {
+        assert!(finding.evidence.contains(part), "{}", finding.evidence);
+    }
+    // A new verdict, or another vantage point's, makes it no shorter.
+    let (again, changes) = look(
+        Some(&found),
+        &|e| {
+            unhealthy(e, Verdict::Throttled, 260);
+            e.members[1].since = now();
+        },
+        ago(1),
+    );
+    assert!(changes.is_empty());
+    assert!(again.findings[0].evidence.contains("throttled"));
+    // It stands while nobody knows.
+    let unknown: [Change<'_>; 4] = [
+        &|e| e.observed_at = ago(2),
+        &|e| {
+            e.observer = Observer::Sick {
+                reason: String::new(),
+            };
+        },
+        &|e| e.members.clear(),
+        &|e| unhealthy(e, Verdict::Misconfigured, 3),
+    ];
+    for (index, change) in unknown.into_iter().enumerate() {
+        let (report, changes) = look(Some(&found), change, now());
+        let stays = report.findings.iter().find(|one| one.id == ID);
+        assert!(stays.is_some_and(|one| one.unconfirmed), "{index}");
+        assert!(changes.fixed.is_empty(), "{index}");
+    }
+    let (report, changes) = look(Some(&found), &|_| {}, now());
+    assert!(report.findings.is_empty());
+    assert_eq!(changes.fixed[0].id, ID);
+    // A bucket that is gone is said to be gone.
+    let mut inventory = healthy();
+    evidence(&mut inventory, |e| {
+        unhealthy(e, Verdict::Misconfigured, 200)
+    });
+    member(&mut inventory, B).place = Looked::Absent;
+    assert_eq!(ids(&fresh(&inventory)), ["bucket-exists/app-euw1"]);
+    // One that cannot be looked at is not.
+    member(&mut inventory, B).place = failed();
+    assert_eq!(ids(&fresh(&inventory)), [ID]);
+}
+
+/// Whether the keys allow it does not change with what can be seen of it, or with a backlog.
+#[test]
+fn a_bucket_key_is_no_news_while_canaries_are_late_or_nobody_knows() {
+    const ID: &str = "bucket-key/app-use1 to app-euw1";
+    let unknown: [Break; 2] = [
+        |i| {
+            evidence(i, |e| {
+                let late = now() - SignedDuration::from_secs(1000);
+                e.members[1].seen.insert(region("us-east-1"), late);
+            });
+        },
+        |i| {
+            i.evidence = failed();
+            i.witness = failed();
+        },
+    ];
+    let mut sound = healthy();
+    keyed(&mut sound);
+    let mut found = sound.clone();
+    evidence(&mut found, |e| {
+        e.members[1].seen.clear();
+    });
+    for (index, disturb) in unknown.into_iter().enumerate() {
+        let mut inventory = sound.clone();
+        disturb(&mut inventory);
+        assert_eq!(ids(&fresh(&inventory)), <[&str; 0]>::default(), "{index}");
+        // What was found stands.
+        let (before, _) = assess(&found, &settings(), None, ago(1));
+        assert!(ids(&before).contains(&ID));
+        let (after, changes) = assess(&inventory, &settings(), Some(&before), now());
+        let stays = after.findings.iter().find(|one| one.id == ID).unwrap();
+        assert!(stays.unconfirmed, "{index}");
+        assert!(!changes.fixed.iter().any(|one| one.id == ID), "{index}");
+    }
+    let (before, _) = assess(&found, &settings(), None, ago(1));
+    let (_, changes) = assess(&sound, &settings(), Some(&before), now());
+    assert!(changes.fixed.iter().any(|one| one.id == ID));
+}
+
+/// A stack may go without; that nobody watches it is on record all the same.
+#[test]
+fn a_stack_without_a_watchdog_says_so() {
+    let mut settings = settings();
+    assert_eq!(
+        settings.watchdog_alarm(),
+        "mrap-sentinel-mfzwi23gnjvgw-watchdog"
+    );
+    settings.heartbeat = None;
+    let mut inventory = healthy();
+    inventory.watchdog = None;
+    let (report, _) = assess(&inventory, &settings, None, now());
+    assert_eq!(ids(&report), ["watchdog/mfzwi23gnjvgw.mrap"]);
+    assert_eq!(report.findings[0].severity, Info);
+}
+
+/// A remedy is about the bucket that lacks something, whichever of the two it is.
+#[test]
+fn a_remedy_names_the_bucket_whose_rule_lacks_it() {
+    type Lack = fn(&mut Rule);
+    let lacks: [(Check, Lack); 3] = [
+        (Check::RuleScope, |rule| {
+            rule.scope = Scope::of_prefix("data/")
+        }),
+        (Check::DeleteMarkers, |rule| rule.delete_markers = false),
+        (Check::ReplicaModifications, |rule| {
+            rule.replica_modifications = false
+        }),
+    ];
+    let remedy = |inventory: &Inventory, check: Check| {
+        let report = fresh(inventory);
+        let mut findings = report.findings.into_iter();
+        findings.find(|one| one.check == check).unwrap().remedy
+    };
+    for (check, lack) in lacks {
+        for (from, to) in [(A, B), (B, A)] {
+            let mut inventory = healthy();
+            lack(of(&mut inventory, from, to));
+            let remedy = remedy(&inventory, check);
+            let command = remedy.split('#').next().unwrap();
+            assert!(
+                command.contains(&format!("--bucket {from} ")),
+                "{check}: {remedy}"
+            );
+        }
+    }
+    let mut inventory = healthy();
+    every_rule(&mut inventory, |rule| rule.replica_modifications = false);
+    let both = remedy(&inventory, Check::ReplicaModifications);
+    assert!(both.contains("--bucket app-euw1 "), "{both}");
+    assert!(
+        both.contains("here and in app-apne1 of ap-northeast-1"),
+        "{both}"
+    );
+}
+
+#[test]
+fn a_remedy_begins_with_what_can_be_typed() {
+    let remedy = |disturb: Break| {
+        let mut inventory = healthy();
+        disturb(&mut inventory);
+        fresh(&inventory).findings.remove(0).remedy
+    };
+    let events = remedy(|i| member(i, B).events = Looked::Found(vec![]));
+    assert!(events.starts_with("aws s3api get-bucket-notification-configuration"));
+    assert!(events.contains("# data-plane/deploy"), "{events}");
+    // CloudFormation sees no change of what somebody deleted.
+    for seen in [Looked::Absent, alarm(true, false)] {
+        let mut inventory = healthy();
+        inventory.alarms.insert(SILENT.to_owned(), seen);
+        let remedy = &fresh(&inventory).findings[0].remedy;
+        assert!(remedy.contains("REVERT_DRIFT"), "{remedy}");
     }
 }
 
@@ -815,12 +1034,59 @@ fn a_missing_permission_is_one_finding_however_many_buckets() {
     assert_eq!(changes.fixed.len(), 2);
 }
 
+/// No answer is no permission.
+#[test]
+fn a_missing_permission_is_not_mended_by_a_look_without_an_answer() {
+    let mut inventory = healthy();
+    for name in [A, B] {
+        member(&mut inventory, name).policy = denied("s3:GetBucketPolicy");
+    }
+    let (found, _) = twice(&inventory);
+    let of = |report: &Report| {
+        let mut findings = report.findings.iter();
+        findings
+            .find(|one| one.check == Check::Permission)
+            .cloned()
+            .unwrap()
+    };
+    let at = |hours| now() + SignedDuration::from_hours(hours);
+    // One is refused again, of the other nobody knows; then of none; then both are refused.
+    let mut partly = inventory.clone();
+    member(&mut partly, B).policy = failed();
+    let mut nothing = partly.clone();
+    member(&mut nothing, A).policy = failed();
+    let mut before = found.clone();
+    for (hour, look, unconfirmed) in [
+        (1, &partly, false),
+        (2, &nothing, true),
+        (3, &inventory, false),
+    ] {
+        let (after, changes) = assess(look, &settings(), Some(&before), at(hour));
+        let of_permission =
+            |list: &[Finding]| list.iter().any(|one| one.check == Check::Permission);
+        for list in [&changes.new, &changes.worse, &changes.fixed] {
+            assert!(!of_permission(list), "hour {hour}: {list:?}");
+        }
+        let stays = of(&after);
+        assert_eq!(
+            (stays.unconfirmed, stays.since),
+            (unconfirmed, of(&found).since)
+        );
+        assert_eq!(stays.parts, of(&found).parts, "hour {hour}");
+        before = after;
+    }
+    let (after, changes) = assess(&healthy(), &settings(), Some(&before), at(4));
+    assert!(after.findings.is_empty());
+    assert_eq!(changes.fixed[0].check, Check::Permission);
+}
+
 /// Of a bucket that is elsewhere or another's everything else is refused; that is no news.
 #[test]
 fn where_a_bucket_lies_speaks_for_it() {
     for (place, expected) in [
+        (in_region("eu-north-1"), "bucket-exists/app-euw1"),
         (
-            Looked::Found("eu-north-1".to_owned()),
+            Looked::Found(Place::AnotherAccount),
             "bucket-exists/app-euw1",
         ),
         (denied("s3:ListBucket"), "permission/s3:ListBucket"),
@@ -1245,6 +1511,9 @@ fn as_a_person_reads_it() {
         "announcement",
         format!("{}\n\n{}", told[0].subject, told[0].text)
     );
+    report.digest_at = ago(7 * 24);
+    let told = tell(&mut report, &Changes::default());
+    insta::assert_snapshot!("digest", format!("{}\n\n{}", told[0].subject, told[0].text));
     let answer = ReadinessAnswer::of(ReadinessCommand::Readiness, &report, &changes);
     assert_eq!(answer.outcome, ReadinessOutcome::Findings);
     assert_eq!(answer.report, text(&report));

@@ -180,7 +180,7 @@ const FUNCTIONS: [Function; 6] = [
         resource: "ReadinessCheckFunction",
         read: |lookup| told(ReadinessSettings::from_lookup(lookup)),
         unset: &[],
-        counts: [5, 1, 2],
+        counts: [6, 1, 2],
         apart: &[],
     },
 ];

@@ -124,7 +124,7 @@ def test_a_fresh_deployment_is_sound(stack, plane):
     report = stack.readiness()
     assert not strange(report), report["report"]
     checks = {one["check"] for one in report["findings"]}
-    yet_to_come = {"topic-subscribed", "rehearsal", "vantage-point", "self-test", "bucket-key", "readable"}
+    yet_to_come = {"topic-subscribed", "rehearsal", "vantage-point", "self-test", "watchdog", "bucket-key", "readable"}
     assert checks <= {*yet_to_come, "request-metrics"}, report["report"]
     assert report["report"].splitlines()[-1].startswith("Rehearsed"), report["report"]
 

@@ -203,6 +203,8 @@ pub struct BucketSettings {
     pub lifecycle: Vec<LifecycleRule>,
     /// Whether requesters pay.
     pub requester_pays: bool,
+    /// The account that owns it, with a policy that shows it to ours; none if it is ours.
+    pub foreign_owner: Option<String>,
 }
 
 /// A lifecycle rule.
@@ -229,6 +231,7 @@ impl Default for BucketSettings {
             request_metrics: false,
             lifecycle: Vec::new(),
             requester_pays: false,
+            foreign_owner: None,
         }
     }
 }

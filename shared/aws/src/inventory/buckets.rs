@@ -7,8 +7,8 @@ use aws_sdk_s3::types::{
 use aws_smithy_runtime_api::client::result::SdkError;
 use sentinel_core::names::{BucketName, Member, Region};
 use sentinel_core::readiness::inventory::{
-    BucketLook, Encryption, EventTarget, LifecycleAction, Looked, PublicAccess, Rule, Versioning,
-    WorkLook,
+    BucketLook, Encryption, EventTarget, LifecycleAction, Looked, Place, PublicAccess, Rule,
+    Versioning, WorkLook,
 };
 use serde_json::Value;
 
@@ -85,13 +85,37 @@ impl Look<'_> {
         }
     }
 
+    /// Where the bucket is. One that is refused while we name ourselves as its owner, and shown while
+    /// we do not, is another account's; a third look makes sure that no policy came in between.
+    async fn place(&self, client: &Client, bucket: &BucketName, region: &Region) -> Looked<Place> {
+        let owner = Some(self.mrap.account());
+        let place = self.head(client, bucket, region, owner).await;
+        let is_denied = |place: &Looked<Place>| matches!(place, Looked::Denied { .. });
+        if is_denied(&place)
+            && self
+                .head(client, bucket, region, None)
+                .await
+                .found()
+                .is_some()
+            && is_denied(&self.head(client, bucket, region, owner).await)
+        {
+            return Looked::Found(Place::AnotherAccount);
+        }
+        place
+    }
+
     /// The Region in which the bucket lies: HEAD tells it in any case, by a redirect if need be.
-    /// Another account's bucket is refused.
-    async fn place(&self, client: &Client, bucket: &BucketName, region: &Region) -> Looked<String> {
+    async fn head(
+        &self,
+        client: &Client,
+        bucket: &BucketName,
+        region: &Region,
+        owner: Option<&str>,
+    ) -> Looked<Place> {
         let request = client
             .head_bucket()
             .bucket(bucket.as_str())
-            .expected_bucket_owner(self.mrap.account())
+            .set_expected_bucket_owner(owner.map(str::to_owned))
             .send();
         let limit = Purpose::Look.limits().operation;
         let limit = limit.min(self.edge.left(self.until));
@@ -103,11 +127,10 @@ impl Look<'_> {
             }
             // An endpoint answers for its own Region only.
             Some(Ok(answer)) => {
-                return Looked::Found(
-                    answer
-                        .bucket_region
-                        .unwrap_or_else(|| region.as_str().to_owned()),
-                );
+                let place = answer.bucket_region;
+                return Looked::Found(Place::Region(
+                    place.unwrap_or_else(|| region.as_str().to_owned()),
+                ));
             }
             Some(Err(error)) => error,
         };
@@ -115,7 +138,7 @@ impl Look<'_> {
             && matches!(refusal.raw().status().as_u16(), 301 | 307 | 400)
             && let Some(elsewhere) = refusal.raw().headers().get("x-amz-bucket-region")
         {
-            return Looked::Found(elsewhere.to_owned());
+            return Looked::Found(Place::Region(elsewhere.to_owned()));
         }
         let failure = failure_of(&error);
         if failure.status() == Some(404) {

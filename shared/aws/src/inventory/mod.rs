@@ -53,7 +53,17 @@ impl InventoryReader {
             until,
         };
         let settings = &self.settings;
-        let (members, work, endpoints, topics, alarm_topic, alarms, dead_letters, documents) = tokio::join!(
+        let (
+            members,
+            work,
+            endpoints,
+            topics,
+            alarm_topic,
+            alarms,
+            watchdog,
+            dead_letters,
+            documents,
+        ) = tokio::join!(
             join_all(settings.members.iter().map(|member| look.bucket(member))),
             join_all(settings.members.regions().filter_map(|region| {
                 let bucket = settings.work_buckets.in_region(region)?;
@@ -69,7 +79,14 @@ impl InventoryReader {
                 let subscriptions = look.subscriptions(topic.as_str(), topic.region()).await;
                 Some((topic.clone(), subscriptions))
             },
-            look.alarms(&settings.alarms),
+            look.alarms(self.edge.region(), &settings.alarms),
+            async {
+                let alarm = settings.watchdog_alarm();
+                let region = settings.heartbeat.as_ref()?;
+                look.alarms(region, std::slice::from_ref(&alarm))
+                    .await
+                    .remove(&alarm)
+            },
             look.dead_letters(&settings.dead_letters),
             look.documents(&self.store, settings.witness.is_some()),
         );
@@ -95,6 +112,7 @@ impl InventoryReader {
             alarm_topic,
             event_topics: event_topics.into_iter().collect::<BTreeMap<_, _>>(),
             alarms,
+            watchdog,
             dead_letters,
             evidence: documents.evidence,
             witness: documents.witness,

@@ -113,9 +113,12 @@ impl Look<'_> {
         Looked::Found(seen)
     }
 
-    /// Alarms of the control Region.
-    pub(super) async fn alarms(&self, names: &[String]) -> BTreeMap<String, Looked<AlarmSeen>> {
-        let region = self.edge.region();
+    /// Alarms of a Region.
+    pub(super) async fn alarms(
+        &self,
+        region: &Region,
+        names: &[String],
+    ) -> BTreeMap<String, Looked<AlarmSeen>> {
         let account = self.mrap.account();
         let arns: BTreeMap<AlarmArn, &String> = names
             .iter()

@@ -1,7 +1,9 @@
 //! Reading configuration: what is absent, refused or unanswered, and how long it may take.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use sentinel_aws::inventory::InventoryReader;
-use sentinel_core::readiness::inventory::{BucketLook, Inventory, Looked, Versioning};
+use sentinel_core::readiness::inventory::{BucketLook, Inventory, Looked, Place, Versioning};
 use sentinel_core::settings::ReadinessSettings;
 
 use crate::wire::{Reply, Request, World, after, answer, answer_with, error};
@@ -119,8 +121,11 @@ async fn absent_denied_and_failed_are_told_apart_by_code() {
 
 #[tokio::test(start_paused = true)]
 async fn where_a_bucket_lies_is_told_by_its_head() {
-    type Case = (fn() -> Reply, fn(&Looked<String>) -> bool);
-    let elsewhere = |look: &Looked<String>| *look == Looked::Found("eu-north-1".to_owned());
+    type Case = (fn() -> Reply, fn(&Looked<Place>) -> bool);
+    fn is_in(look: &Looked<Place>, region: &str) -> bool {
+        *look == Looked::Found(Place::Region(region.to_owned()))
+    }
+    let elsewhere = |look: &Looked<Place>| is_in(look, "eu-north-1");
     let cases: [Case; 6] = [
         (
             || answer_with(301, &[("x-amz-bucket-region", "eu-north-1")], ""),
@@ -130,10 +135,7 @@ async fn where_a_bucket_lies_is_told_by_its_head() {
             || answer_with(400, &[("x-amz-bucket-region", "eu-north-1")], ""),
             elsewhere,
         ),
-        (
-            || answer(200, ""),
-            |look| *look == Looked::Found("us-east-1".to_owned()),
-        ),
+        (|| answer(200, ""), |look| is_in(look, "us-east-1")),
         (|| answer(404, ""), |look| *look == Looked::Absent),
         (
             || answer(403, ""),
@@ -145,17 +147,43 @@ async fn where_a_bucket_lies_is_told_by_its_head() {
         ),
     ];
     for (number, (reply, expected)) in cases.into_iter().enumerate() {
+        let world = world(move |asked, _| (asked == "app-use1 HEAD").then(reply));
+        let inventory = read(&world, 40_000).await;
+        let place = &home(&inventory).place;
+        assert!(expected(place), "case {number}: {place:?}");
+    }
+}
+
+/// Refused with our account as its owner, shown without: it is another account's. What is refused
+/// either way may be a permission that is missing, and what is refused once a policy on its way.
+#[tokio::test(start_paused = true)]
+async fn another_account_s_bucket_is_told_from_a_missing_permission() {
+    type Case = ([u16; 3], fn(&Looked<Place>) -> bool, usize);
+    let denied = |place: &Looked<Place>| matches!(place, Looked::Denied { .. });
+    let foreign = |place: &Looked<Place>| *place == Looked::Found(Place::AnotherAccount);
+    let cases: [Case; 3] = [
+        ([403, 200, 403], foreign, 3),
+        ([403, 403, 403], denied, 2),
+        ([403, 200, 200], denied, 3),
+    ];
+    for (number, (answers, expected, heads)) in cases.into_iter().enumerate() {
+        let asked_so_far = AtomicUsize::new(0);
         let world = world(move |asked, request| {
-            let head = asked == "app-use1 HEAD";
-            if head {
+            (asked == "app-use1 HEAD").then(|| {
+                let nth = asked_so_far.fetch_add(1, Ordering::Relaxed);
                 let owner = request.header("x-amz-expected-bucket-owner");
-                assert_eq!(owner, Some("111122223333"));
-            }
-            head.then(reply)
+                assert_eq!(owner, (nth != 1).then_some("111122223333"));
+                answer(answers[nth], "")
+            })
         });
         let inventory = read(&world, 40_000).await;
         let place = &home(&inventory).place;
         assert!(expected(place), "case {number}: {place:?}");
+        let requests = world.requests();
+        let asked = requests
+            .iter()
+            .filter(|one| self::asked(one) == "app-use1 HEAD");
+        assert_eq!(asked.count(), heads, "case {number}");
     }
 }
 

@@ -21,6 +21,7 @@ pub enum Check {
     MembersMatch,
     ControlEndpoint,
     TopicSubscribed,
+    MemberHealthy,
     RuleScope,
     RuleForm,
     RuleMetrics,
@@ -43,6 +44,7 @@ pub enum Check {
     DeadLetters,
     ControlRegion,
     SelfTest,
+    Watchdog,
     Hold,
     Permission,
     Readable,
@@ -79,7 +81,7 @@ const fn row(check: Check, name: &'static str, worst: Severity, expects: &'stati
 use Severity::{Critical, Info, Warning};
 
 /// Every check, the worst first.
-pub const TABLE: [Row; 41] = [
+pub const TABLE: [Row; 43] = [
     row(
         Check::BucketExists,
         "bucket-exists",
@@ -139,6 +141,12 @@ pub const TABLE: [Row; 41] = [
         "topic-subscribed",
         Critical,
         "every topic has a confirmed subscription",
+    ),
+    row(
+        Check::MemberHealthy,
+        "member-healthy",
+        Warning,
+        "every member has been healthy at some time in the last ten minutes",
     ),
     row(
         Check::RuleScope,
@@ -266,6 +274,12 @@ pub const TABLE: [Row; 41] = [
         "self-test",
         Warning,
         "the daily self-test of the alarm's way arrived within 26 hours",
+    ),
+    row(
+        Check::Watchdog,
+        "watchdog",
+        Warning,
+        "a watchdog in another Region tells people that the control Region is lost",
     ),
     row(
         Check::Hold,

@@ -79,6 +79,23 @@ pub enum Trouble {
     },
 }
 
+/// Where a bucket of a name is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In this Region, as S3 names it.
+    Region(String),
+    /// In another account.
+    AnotherAccount,
+}
+
+impl Place {
+    /// Whether it is in this Region, and ours.
+    #[must_use]
+    pub fn is(&self, region: &Region) -> bool {
+        matches!(self, Self::Region(place) if place == region.as_str())
+    }
+}
+
 /// Versioning of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versioning {
@@ -247,7 +264,7 @@ pub struct BucketLook {
     /// The bucket and where it should lie.
     pub member: Member,
     /// Where it lies.
-    pub place: Looked<String>,
+    pub place: Looked<Place>,
     /// Versioning.
     pub versioning: Looked<Versioning>,
     /// Rules of replication.
@@ -280,7 +297,7 @@ pub struct WorkLook {
     /// Where it should lie.
     pub region: Region,
     /// Where it lies.
-    pub place: Looked<String>,
+    pub place: Looked<Place>,
     /// Default encryption.
     pub encryption: Looked<Encryption>,
 }
@@ -410,6 +427,8 @@ pub struct Inventory {
     pub event_topics: BTreeMap<String, Looked<Vec<Subscription>>>,
     /// The stack's own alarms by name.
     pub alarms: BTreeMap<String, Looked<AlarmSeen>>,
+    /// The watchdog's alarm in its Region; none if there is to be no watchdog.
+    pub watchdog: Option<Looked<AlarmSeen>>,
     /// Messages in each dead-letter queue, by name.
     pub dead_letters: BTreeMap<String, Looked<u64>>,
     /// The topic over which alarms and wake-ups reach the failover function, if it is known.
@@ -478,6 +497,10 @@ impl Inventory {
         for (name, alarm) in &self.alarms {
             troubles.extend(alarm.trouble(|| format!("alarm {name}")));
         }
+        let watchdog = self.watchdog.iter();
+        troubles.extend(
+            watchdog.filter_map(|alarm| alarm.trouble(|| "the watchdog's alarm".to_owned())),
+        );
         for (name, queue) in &self.dead_letters {
             troubles.extend(queue.trouble(|| format!("queue {name}")));
         }
@@ -498,9 +521,9 @@ impl Inventory {
 
 /// Whether where a bucket lies says all: of one that is elsewhere, or another account's, everything
 /// else is refused or redirected, which is nothing more to tell people of.
-fn speaks_for_itself(place: &Looked<String>, expected: &Region) -> bool {
+fn speaks_for_itself(place: &Looked<Place>, expected: &Region) -> bool {
     match place {
-        Looked::Found(place) => place != expected.as_str(),
+        Looked::Found(place) => !place.is(expected),
         Looked::Denied { .. } => true,
         Looked::Absent | Looked::Failed { .. } => false,
     }

@@ -225,6 +225,7 @@ fn changed(report: &Report, changes: &Changes) -> Announcement {
             headline: &headline,
             explanation: &explanation(report),
             details: &details,
+            footer: &[],
             body: json!({
                 "new": changes.new, "worse": changes.worse, "fixed": ids(&changes.fixed),
                 "counts": counts(report), "checked": report.checked,
@@ -236,6 +237,7 @@ fn changed(report: &Report, changes: &Changes) -> Announcement {
 fn digest(report: &Report) -> Announcement {
     let mut details = String::new();
     sections(&mut details, report);
+    unread(&mut details, report);
     let headline = match report.findings.len() {
         0 => "readiness: nothing found this week".to_owned(),
         1 => "readiness: one finding this week".to_owned(),
@@ -254,8 +256,10 @@ fn digest(report: &Report) -> Announcement {
             headline: &headline,
             explanation: &explanation(report),
             details: &details,
+            footer: &ages(report),
             body: json!({
                 "findings": report.findings, "counts": counts(report), "checked": report.checked,
+                "unread": report.unread, "tried": report.tried,
             }),
         },
     )
@@ -268,12 +272,19 @@ struct Written<'a> {
     headline: &'a str,
     explanation: &'a str,
     details: &'a str,
+    /// What stands at the foot below the number of checks.
+    footer: &'a [(&'static str, String)],
     body: Value,
 }
 
 fn letter(report: &Report, written: &Written<'_>) -> Announcement {
     let step = report.observed_at.as_second().to_string();
     let checked = report.checked.to_string();
+    let more = written.footer.iter();
+    let more = more.map(|(name, value)| (*name, value.as_str()));
+    let footer: Vec<(&str, &str)> = std::iter::once(("Checked", checked.as_str()))
+        .chain(more)
+        .collect();
     Announcement::write(
         &report.mrap,
         Letter {
@@ -286,7 +297,7 @@ fn letter(report: &Report, written: &Written<'_>) -> Announcement {
             explanation: written.explanation,
             advice: &[],
             details: written.details,
-            footer: &[("Checked", &checked)],
+            footer: &footer,
             incident: None,
             body: written.body.clone(),
         },
@@ -299,25 +310,37 @@ fn letter(report: &Report, written: &Written<'_>) -> Announcement {
 pub fn text(report: &Report) -> String {
     let mut text = format!("{}\n", explanation(report));
     sections(&mut text, report);
-    if !report.unread.is_empty() {
-        text.push_str("\nCould not be read\n");
-        for unread in &report.unread {
-            let _ = writeln!(text, "  {}: {}", unread.what, unread.detail);
-        }
-    }
+    unread(&mut text, report);
     let _ = writeln!(
         text,
         "\nAccess point  {}\nChecked       {} at {}",
         report.mrap, report.checked, report.observed_at
     );
-    for (what, at) in [
-        ("Self-test   ", report.tried.map(|tried| tried.self_test)),
-        ("Last change ", report.tried.map(|tried| tried.last_change)),
-        ("Rehearsed   ", report.tried.map(|tried| tried.rehearsed)),
-    ] {
-        let _ = writeln!(text, "{what}  {}", ago(at, report.observed_at));
+    for (what, age) in ages(report) {
+        let _ = writeln!(text, "{what:<13} {age}");
     }
     text
+}
+
+/// What only trying tells, and how long ago it was tried.
+fn ages(report: &Report) -> [(&'static str, String); 3] {
+    let tried = report.tried;
+    [
+        ("Self-test", tried.map(|tried| tried.self_test)),
+        ("Last change", tried.map(|tried| tried.last_change)),
+        ("Rehearsed", tried.map(|tried| tried.rehearsed)),
+    ]
+    .map(|(what, at)| (what, ago(at, report.observed_at)))
+}
+
+fn unread(text: &mut String, report: &Report) {
+    if report.unread.is_empty() {
+        return;
+    }
+    text.push_str("\nCould not be read\n");
+    for unread in &report.unread {
+        let _ = writeln!(text, "  {}: {}", unread.what, unread.detail);
+    }
 }
 
 /// A moment and its age; nothing within if it never was, and outside if that is not known.

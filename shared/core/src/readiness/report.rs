@@ -208,6 +208,7 @@ pub fn assess(
             }
         }
     }
+    keep_unanswered(&mut findings, &before, inventory);
     let mut changes = Changes::default();
     for finding in findings.values() {
         match before.get(finding.id.as_str()) {
@@ -252,6 +253,29 @@ pub fn assess(
         written_by: String::new(),
     };
     (report, changes)
+}
+
+/// What a permission's finding was about and got no answer this time may be refused still.
+fn keep_unanswered(
+    findings: &mut BTreeMap<String, Finding>,
+    before: &BTreeMap<&str, &Finding>,
+    inventory: &Inventory,
+) {
+    let troubles = inventory.troubles();
+    let failed = |part: &&String| matches!(troubles.get(*part), Some(Trouble::Failed { .. }));
+    let before = before.values();
+    for known in before.filter(|known| known.check == Check::Permission) {
+        let unanswered: BTreeSet<String> = known.parts.iter().filter(failed).cloned().collect();
+        if unanswered.is_empty() {
+            continue;
+        }
+        let stays = findings.entry(known.id.clone());
+        let stays = stays.or_insert_with(|| Finding {
+            unconfirmed: true,
+            ..(*known).clone()
+        });
+        stays.parts.extend(unanswered);
+    }
 }
 
 /// The critical checks that could not be made.

@@ -49,6 +49,8 @@ pub struct ReadinessSettings {
     pub failover_function: Option<String>,
     /// `WITNESS_REGION`: where the second vantage point is, if there is to be one.
     pub witness: Option<Region>,
+    /// `HEARTBEAT_REGION`: where the watchdog waits for heartbeats, if there is to be one.
+    pub heartbeat: Option<Region>,
     /// `STACK_ALARMS`: names of the alarms that the stack made, in the control Region. One that
     /// begins with a hyphen follows `STACK_NAME`; one with `{region}` or `{bucket}` in it stands
     /// for one of every member.
@@ -58,6 +60,13 @@ pub struct ReadinessSettings {
 }
 
 impl ReadinessSettings {
+    /// The alarm of `data-plane/watchdog.yaml`.
+    #[must_use]
+    pub fn watchdog_alarm(&self) -> String {
+        let stem = self.mrap.alias().split('.').next().unwrap_or_default();
+        format!("mrap-sentinel-{stem}-watchdog")
+    }
+
     /// Reads the settings through `lookup`, which answers for environment variables.
     ///
     /// # Errors
@@ -120,6 +129,7 @@ impl ReadinessSettings {
             )?,
             dead_letters: list("DEAD_LETTER_QUEUES"),
             witness: read.region("WITNESS_REGION")?,
+            heartbeat: read.region("HEARTBEAT_REGION")?,
             alarm_topic,
             failover_function,
             events_queue,
@@ -198,7 +208,7 @@ mod tests {
             (settings.alarm_topic, settings.failover_function),
             (None, None)
         );
-        assert_eq!(settings.witness, None);
+        assert_eq!((settings.witness, settings.heartbeat), (None, None));
         assert!(settings.alarms.is_empty() && settings.dead_letters.is_empty());
         let alarms = read("STACK_ALARMS", "a-silent, b-errors,").unwrap().alarms;
         assert_eq!(alarms, ["a-silent", "b-errors"]);
@@ -227,6 +237,7 @@ mod tests {
             ("ALARM_TOPIC_ARN", "alarms"),
             ("FAILOVER_FUNCTION_ARN", "failover"),
             ("WITNESS_REGION", "Oregon"),
+            ("HEARTBEAT_REGION", "us_west_2"),
             ("STACK_ALARMS", "-failover-silent"),
         ] {
             let error = read(name, value).expect_err(name);

@@ -150,6 +150,10 @@ fn readiness(stage: &Stage) -> Variables {
         ),
         ("STACK_ALARMS".to_owned(), alarm_name("{region}")),
     ]);
+    // Without a health check there is no heartbeat to wait for.
+    if stage.health_check.is_some() {
+        variables.insert("HEARTBEAT_REGION".to_owned(), WATCHDOG_REGION.to_owned());
+    }
     variables
 }
 

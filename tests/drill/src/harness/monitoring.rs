@@ -16,7 +16,9 @@ use simulator::{SimTime, Simulator};
 use super::lambda::Lambda;
 use super::spectator::{Kind, Spectator};
 use crate::history::Cause;
-use crate::{ALIAS, CONTROL_REGION, WATCHDOG, WATCHDOG_REGION, alarm_name, alarm_topic_arn};
+use crate::{
+    ACCOUNT, ALIAS, CONTROL_REGION, TOPIC, WATCHDOG, WATCHDOG_REGION, alarm_name, alarm_topic_arn,
+};
 
 /// Until a line of a log is a data point, in milliseconds. AWS names no figure.
 const INGESTION: std::ops::RangeInclusive<u64> = 500..=4_000;
@@ -66,13 +68,14 @@ pub(super) fn self_test_alarm() -> AlarmConfig {
 /// The alarm of `data-plane/watchdog.yaml`: no heartbeat in five minutes.
 pub(super) fn watchdog() -> AlarmConfig {
     let metric = of_mrap("Heartbeat").dimension("Region", CONTROL_REGION);
-    AlarmConfig::metric(WATCHDOG_REGION, WATCHDOG, metric, 1.0).with(|rule| {
+    let alarm = AlarmConfig::metric(WATCHDOG_REGION, WATCHDOG, metric, 1.0).with(|rule| {
         rule.statistic = Statistic::Sum;
         rule.period_seconds = 60;
         (rule.evaluation_periods, rule.datapoints_to_alarm) = (5, 5);
         rule.comparison = Comparison::LessThanThreshold;
         rule.treat_missing = TreatMissing::Breaching;
-    })
+    });
+    alarm.action(format!("arn:aws:sns:{WATCHDOG_REGION}:{ACCOUNT}:{TOPIC}"))
 }
 
 /// Makes data points of embedded metrics. Cheap to clone.

@@ -4,7 +4,8 @@ use simulator::cloudwatch::MetricName;
 use simulator::{Encryption, LifecycleRule, ReplicationRule, Versioning, World};
 
 use crate::stage::{
-    ALARMS, AWAY, CONTROL, FAILOVER, HOME, LETTERS, NOTHING, Stage, TOPIC, on_virtual_time,
+    ALARMS, AWAY, BARKS, CONTROL, FAILOVER, HOME, LETTERS, NOTHING, Stage, TOPIC, ids,
+    on_virtual_time, watchdog,
 };
 
 /// A change, what it is found as beyond what is always found, and what undoes it.
@@ -47,6 +48,7 @@ const DRIFTS: &[Drift] = &[
     (|w| w.bucket_settings(AWAY).lifecycle.clear(), &["canary-hygiene/app-euw1"], |w| { let rules = w.bucket_settings(HOME).lifecycle.clone(); w.bucket_settings(AWAY).lifecycle = rules; }),
     (|w| w.set_subscriptions(TOPIC, &[("email", "sre@example.com", false)]), &["topic-subscribed/arn:aws:sns:us-east-2:111122223333:pages"], |w| w.set_subscriptions(TOPIC, &[("email", "sre@example.com", true)])),
     (|w| w.set_subscriptions(ALARMS, &[("email", "sre@example.com", true)]), &["alarm-topic/arn:aws:sns:us-east-2:111122223333:alarms"], |w| w.set_subscriptions(ALARMS, &[("lambda", FAILOVER, true)])),
+    (|w| w.put_alarm(watchdog()), &["watchdog/mfzwi23gnjvgw.mrap"], |w| w.put_alarm(watchdog().action(BARKS))),
     (|w| w.set_routes_as_person("mfzwi23gnjvgw.mrap", &[(HOME, 0), (AWAY, 100)]), &["topology/mfzwi23gnjvgw.mrap"], |w| w.set_routes_as_person("mfzwi23gnjvgw.mrap", &[(HOME, 100), (AWAY, 0)])),
 ];
 
@@ -87,6 +89,29 @@ fn a_bucket_that_is_gone_hides_nothing_else() {
             found.contains(&"work-bucket/work-use1".to_owned()),
             "{found:?}"
         );
+    });
+}
+
+/// Somebody else may have made a bucket of that name since ours was deleted.
+#[test]
+fn another_account_s_bucket_is_no_member() {
+    on_virtual_time(async || {
+        let mut stage = Stage::new();
+        assert_eq!(stage.found().await, NOTHING);
+        stage.change(|world| {
+            for bucket in [AWAY, "work-euw1"] {
+                world.bucket_settings(bucket).foreign_owner = Some("444455556666".to_owned());
+            }
+        });
+        let answer = stage.readiness().await;
+        let expected = [
+            "bucket-exists/app-euw1",
+            "work-bucket/work-euw1",
+            NOTHING[0],
+        ];
+        assert_eq!(ids(&answer), expected);
+        let unfit = &answer["findings"][0]["targets"];
+        assert_eq!(unfit, &serde_json::json!(["eu-west-1"]));
     });
 }
 

@@ -24,8 +24,11 @@ pub(crate) const STATE: &str = "sentinel-state";
 pub(crate) const CONTROL: &str = "us-east-2";
 pub(crate) const ALARM: &str = "sentinel-failover-silent";
 pub(crate) const TOPIC: &str = "arn:aws:sns:us-east-2:111122223333:pages";
+pub(crate) const BARKS: &str = "arn:aws:sns:us-west-2:111122223333:watchdog";
 pub(crate) const ALARMS: &str = "arn:aws:sns:us-east-2:111122223333:alarms";
 pub(crate) const FAILOVER: &str = "arn:aws:lambda:us-east-2:111122223333:function:failover:live";
+const ELSEWHERE: &str = "us-west-2";
+const WATCHDOG: &str = "mrap-sentinel-mfzwi23gnjvgw-watchdog";
 pub(crate) const LETTERS: &str = "sentinel-dead-letters";
 /// What is found in a world in which all is well, but which was never rehearsed.
 pub(crate) const NOTHING: [&str; 1] = ["rehearsal/mfzwi23gnjvgw.mrap"];
@@ -109,6 +112,7 @@ pub(crate) fn variables() -> Vec<(&'static str, String)> {
         ("ALARM_TOPIC_ARN", ALARMS.to_owned()),
         ("FAILOVER_FUNCTION_ARN", FAILOVER.to_owned()),
         ("STACK_ALARMS", ALARM.to_owned()),
+        ("HEARTBEAT_REGION", ELSEWHERE.to_owned()),
         ("DEAD_LETTER_QUEUES", LETTERS.to_owned()),
     ]
 }
@@ -133,6 +137,12 @@ pub(crate) fn on_virtual_time(test: impl AsyncFnOnce()) {
         .block_on(test());
 }
 
+/// The watchdog's alarm, which does nothing yet.
+pub(crate) fn watchdog() -> AlarmConfig {
+    let heartbeat = MetricName::new("MrapSentinel", "Heartbeat");
+    AlarmConfig::metric(ELSEWHERE, WATCHDOG, heartbeat, 1.0)
+}
+
 pub(crate) fn blueprint() -> WorldConfig {
     let silent = MetricName::new("AWS/Lambda", "Invocations");
     WorldConfig::new(7)
@@ -145,6 +155,7 @@ pub(crate) fn blueprint() -> WorldConfig {
         .topic(CONTROL, "pages")
         .topic(CONTROL, "alarms")
         .alarm(AlarmConfig::metric(CONTROL, ALARM, silent, 0.5).action(TOPIC))
+        .alarm(watchdog().action(BARKS))
 }
 
 /// The world, with the failover function subscribed to its alarms.

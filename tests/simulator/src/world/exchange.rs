@@ -382,6 +382,7 @@ impl World {
                 };
                 let bucket = place.bucket.as_deref().unwrap_or_default();
                 self.check_home(bucket, &place.region)?;
+                self.check_owner(call, bucket)?;
                 let author = Author {
                     at: now,
                     client: label,
@@ -403,6 +404,22 @@ impl World {
             )
             .header("x-amz-bucket-region", &found.region)),
             _ => Ok(()),
+        }
+    }
+
+    /// Whoever names an owner gets answers of that account's bucket only.
+    fn check_owner(&self, call: &Call, bucket: &str) -> Result<(), ServiceError> {
+        let (Some(expected), Some(found)) = (
+            call.header("x-amz-expected-bucket-owner"),
+            self.s3.bucket(bucket),
+        ) else {
+            return Ok(());
+        };
+        let owner = found.settings.foreign_owner.as_ref();
+        if owner.unwrap_or(&self.config.account) == expected {
+            Ok(())
+        } else {
+            Err(refusal(&FaultKind::AccessDenied, call.service))
         }
     }
 

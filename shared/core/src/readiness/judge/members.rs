@@ -2,13 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::{Bench, broken, is_there, listed, read_of, s3api};
+use jiff::SignedDuration;
+
+use super::{Bench, EVIDENCE_MAX_AGE, broken, is_there, listed, read_of, s3api};
 use crate::announce::Severity::{Critical, Info, Warning};
+use crate::evidence::{Observer, Verdict as Probe};
 use crate::readiness::check::Check;
 use crate::readiness::finding::Verdict;
 use crate::readiness::inventory::{
-    BucketLook, EventTarget, LifecycleAction, Looked, Scope, Versioning, WorkLook,
+    BucketLook, EventTarget, LifecycleAction, Looked, Place, Scope, Versioning, WorkLook,
 };
+
+/// What is over sooner is nothing to tell people of.
+const UNHEALTHY_FOR: SignedDuration = SignedDuration::from_mins(10);
 
 /// The checks of one bucket that say nothing while the bucket is not where it should be.
 const OF_A_BUCKET: [Check; 9] = [
@@ -28,6 +34,7 @@ impl Bench<'_> {
         let inventory = self.inventory;
         for look in &inventory.members {
             self.bucket_exists(look);
+            self.member_healthy(look);
             if is_there(look) {
                 self.versioning(look);
                 self.ownership(look);
@@ -52,11 +59,14 @@ impl Bench<'_> {
     fn bucket_exists(&mut self, look: &BucketLook) {
         let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
         let evidence = match &look.place {
-            Looked::Found(place) if place == region.as_str() => {
+            Looked::Found(place) if place.is(region) => {
                 return self.rule(Check::BucketExists, bucket, None);
             }
-            Looked::Found(place) => {
+            Looked::Found(Place::Region(place)) => {
                 format!("{bucket} lies in {place}, the settings say {region}")
+            }
+            Looked::Found(Place::AnotherAccount) => {
+                format!("{bucket} is another account's bucket")
             }
             Looked::Absent => format!("there is no bucket {bucket}"),
             Looked::Denied { .. } | Looked::Failed { .. } => {
@@ -68,10 +78,51 @@ impl Bench<'_> {
             evidence,
             "The Region has no data to serve: requests that are routed there fail.",
             format!(
-                "aws s3api head-bucket --bucket {bucket} # then put MEMBERS right, or the bucket"
+                "aws s3api head-bucket --bucket {bucket} --expected-bucket-owner {} # then put MEMBERS right, or the bucket",
+                self.settings.mrap.account()
             ),
         );
         self.rule(Check::BucketExists, bucket, Some(found.unfit(region)));
+    }
+
+    /// The guard `target-is-healthy` decides by later evidence; here people hear of a standby that
+    /// it would refuse, before they need it.
+    fn member_healthy(&mut self, look: &BucketLook) {
+        let (check, bucket, region) = (
+            Check::MemberHealthy,
+            look.member.bucket.as_str(),
+            &look.member.region,
+        );
+        // Of a bucket that is not where it should be that is said already.
+        let is_missing = matches!(look.place, Looked::Found(_) | Looked::Absent) && !is_there(look);
+        let seen = self.evidence.found().filter(|evidence| {
+            evidence.observer == Observer::Well && evidence.is_fresh(self.now, EVIDENCE_MAX_AGE)
+        });
+        let member = seen.and_then(|evidence| evidence.member(region));
+        let Some(member) = member.filter(|_| !is_missing) else {
+            return self.verdict(check, bucket, Verdict::Unread);
+        };
+        if member.verdict == Probe::Good {
+            return self.rule(check, bucket, None);
+        }
+        // An outage may give one verdict in this round and another one in the next.
+        let since = member
+            .last_write
+            .map_or(member.since, |at| at.min(member.since));
+        if self.now.duration_since(since) <= UNHEALTHY_FOR {
+            return self.verdict(check, bucket, Verdict::Unread);
+        }
+        let found = broken(
+            Warning,
+            format!(
+                "{bucket} in {region} is {}, and was not seen well since {since}: {}",
+                member.verdict.as_str(),
+                member.detail
+            ),
+            "A failover to it is refused as long as it lasts, by the guard target-is-healthy.",
+            "aws lambda invoke --function-name \"$FAILOVER_FUNCTION\" --cli-binary-format raw-in-base64-out --payload '{\"command\":\"status\"}' /dev/stdout # shows the evidence",
+        );
+        self.rule(check, bucket, Some(found));
     }
 
     fn versioning(&mut self, look: &BucketLook) {
@@ -202,7 +253,7 @@ impl Bench<'_> {
                 format!("{bucket}: {lacks}"),
                 "Failures to replicate from this bucket stay unnoticed, and nothing re-drives them.",
                 format!(
-                    "data-plane/deploy, or {} # then send s3:Replication:* to a topic that {queue} subscribes",
+                    "{} # data-plane/deploy mends what it made; else send s3:Replication:* to a topic that {queue} subscribes",
                     s3api("get-bucket-notification-configuration", region, bucket, "")
                 ),
             )
@@ -389,22 +440,26 @@ impl Bench<'_> {
         let (bucket, region) = (look.bucket.as_str(), &look.region);
         let check = Check::WorkBucket;
         let place = match &look.place {
-            Looked::Found(place) => Some(place.as_str()),
+            Looked::Found(place) => Some(place),
             Looked::Absent => None,
             Looked::Denied { .. } | Looked::Failed { .. } => {
                 self.verdict(check, bucket, Verdict::Unread);
                 return self.verdict(Check::WorkBucketEncryption, bucket, Verdict::Unread);
             }
         };
-        let found = (place != Some(region.as_str())).then(|| {
+        let found = (!place.is_some_and(|place| place.is(region))).then(|| {
             broken(
                 Warning,
                 match place {
-                    Some(place) => format!("work bucket {bucket} lies in {place}, the settings say {region}"),
+                    Some(Place::Region(place)) => format!("work bucket {bucket} lies in {place}, the settings say {region}"),
+                    Some(Place::AnotherAccount) => format!("work bucket {bucket} is another account's"),
                     None => format!("there is no work bucket {bucket}"),
                 },
                 "What failed to replicate from this Region cannot be re-driven: a job needs its manifest there.",
-                format!("aws s3api head-bucket --bucket {bucket} # then put WORK_BUCKETS right, or the bucket"),
+                format!(
+                    "aws s3api head-bucket --bucket {bucket} --expected-bucket-owner {} # then put WORK_BUCKETS right, or the bucket",
+                    self.settings.mrap.account()
+                ),
             )
         });
         let is_there = found.is_none();

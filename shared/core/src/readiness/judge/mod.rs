@@ -88,7 +88,7 @@ impl Bench<'_> {
 fn is_there(look: &BucketLook) -> bool {
     look.place
         .found()
-        .is_some_and(|place| place == look.member.region.as_str())
+        .is_some_and(|place| place.is(&look.member.region))
 }
 
 /// What was told; `None` within if there is none, and outside if that is not known, which is put

@@ -6,10 +6,10 @@ use jiff::SignedDuration;
 
 use super::{Bench, broken, listed, read_of};
 use crate::announce::Severity::{Critical, Info, Warning};
-use crate::names::TopicArn;
+use crate::names::{Region, TopicArn};
 use crate::readiness::check::Check;
 use crate::readiness::finding::Verdict;
-use crate::readiness::inventory::{Looked, Subscription, Trouble};
+use crate::readiness::inventory::{AlarmSeen, Looked, Subscription, Trouble};
 
 /// The self-test is daily; two hours are for schedules that fire late.
 const SELF_TEST_MAX_AGE: SignedDuration = SignedDuration::from_hours(26);
@@ -29,6 +29,7 @@ impl Bench<'_> {
         self.dead_letters();
         self.batch_jobs();
         self.self_test();
+        self.watchdog();
         self.hold();
         self.rehearsal();
         self.vantage_point();
@@ -135,21 +136,11 @@ impl Bench<'_> {
             let Some(alarm) = read_of(self, Check::Alarm, name, look) else {
                 continue;
             };
-            let evidence = match alarm {
-                None => Some(format!("there is no alarm {name} in {region}")),
-                Some(alarm) if !alarm.actions_enabled => {
-                    Some(format!("the actions of alarm {name} are disabled"))
-                }
-                Some(alarm) if !alarm.has_actions => {
-                    Some(format!("alarm {name} does nothing when it goes off"))
-                }
-                Some(_) => None,
-            };
-            let found = evidence.map(|evidence| {
+            let found = lacking(name, region, alarm).map(|evidence| {
                 let remedy = if alarm.is_some_and(|alarm| alarm.has_actions) {
-                    format!("aws cloudwatch enable-alarm-actions --region {region} --alarm-names {name}")
+                    enable(region, name)
                 } else {
-                    format!("aws cloudwatch describe-alarms --region {region} --alarm-names {name} # sam deploy makes it anew")
+                    restore(region, name, "template.yaml")
                 };
                 broken(
                     Warning,
@@ -249,6 +240,39 @@ impl Bench<'_> {
             )
         });
         self.rule(check, alarm, found);
+    }
+
+    /// The stack's own alarms are lost with its Region.
+    fn watchdog(&mut self) {
+        let (check, subject) = (Check::Watchdog, self.settings.mrap.alias());
+        let inventory = self.inventory;
+        let name = self.settings.watchdog_alarm();
+        let (Some(region), Some(look)) = (&self.settings.heartbeat, &inventory.watchdog) else {
+            let found = broken(
+                Info,
+                "no HEARTBEAT_REGION is set, so there is no watchdog",
+                "Nobody tells that the control Region is lost, and with it all that acts by itself.",
+                "sam deploy # with HeartbeatRegion, once data-plane/watchdog.yaml is there: docs/detection.md",
+            );
+            return self.rule(check, subject, Some(found));
+        };
+        let Some(alarm) = read_of(self, check, subject, look) else {
+            return;
+        };
+        let found = lacking(&name, region, alarm).map(|evidence| {
+            let remedy = if alarm.is_some_and(|alarm| alarm.has_actions) {
+                enable(region, &name)
+            } else {
+                restore(region, &name, "data-plane/watchdog.yaml")
+            };
+            broken(
+                Warning,
+                evidence,
+                "Nobody tells that the control Region is lost, and with it all that acts by itself.",
+                remedy,
+            )
+        });
+        self.rule(check, subject, found);
     }
 
     fn hold(&mut self) {
@@ -359,6 +383,31 @@ impl Bench<'_> {
         // Nothing to say of permissions that nobody was refused: a former finding is over.
         self.verdict(Check::Permission, "all", Verdict::Sound);
     }
+}
+
+/// What keeps an alarm from telling anybody.
+fn lacking(name: &str, region: &Region, alarm: Option<&AlarmSeen>) -> Option<String> {
+    match alarm {
+        None => Some(format!("there is no alarm {name} in {region}")),
+        Some(alarm) if !alarm.actions_enabled => {
+            Some(format!("the actions of alarm {name} are disabled"))
+        }
+        Some(alarm) if !alarm.has_actions => {
+            Some(format!("alarm {name} does nothing when it goes off"))
+        }
+        Some(_) => None,
+    }
+}
+
+fn enable(region: &Region, alarm: &str) -> String {
+    format!("aws cloudwatch enable-alarm-actions --region {region} --alarm-names {alarm}")
+}
+
+/// A deployment sees no change of a resource whose template is the same, whatever became of it.
+fn restore(region: &Region, alarm: &str, template: &str) -> String {
+    format!(
+        "aws cloudformation describe-stack-resources --region {region} --physical-resource-id {alarm} # names its stack; if there is none deploy {template}, else restore the alarm with a change set in --deployment-mode REVERT_DRIFT, for the same template again changes nothing: docs/readiness.md"
+    )
 }
 
 fn subscribe(topic: &TopicArn) -> String {

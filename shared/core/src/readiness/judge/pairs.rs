@@ -38,6 +38,12 @@ impl Pair<'_> {
             .any(|other| other.priority > rule.priority && other.scope.contains(&rule.scope))
     }
 
+    /// Whether the other one replicates objects that this one does not.
+    fn lacks_of(&self, other: &Self) -> bool {
+        let covered = |rule: &Rule| self.data.iter().any(|one| one.scope.contains(&rule.scope));
+        !other.data.iter().all(|rule| covered(rule))
+    }
+
     fn edit(&self, what: &str) -> String {
         format!(
             "{} > replication.json # {what}, then put-bucket-replication --replication-configuration file://replication.json",
@@ -282,12 +288,24 @@ impl Bench<'_> {
             .map(|(member, _)| member.bucket.as_str())
             .collect();
         let replicated = pair.data.iter().any(|rule| rule.kms_objects);
-        let exposure = self
-            .evidence
-            .found()
-            .and_then(|evidence| evidence.exposure(&source.region, &target.region));
-        let proven = is_kms && exposure.is_some_and(|exposure| exposure <= self.settings.max_lag);
-        let found = (replicated && !keyed.is_empty() && !proven).then(|| {
+        if !replicated || keyed.is_empty() {
+            return self.rule(check, &subject, None);
+        }
+        let proven = match self.evidence {
+            // A canary under another key proves nothing.
+            _ if !is_kms => false,
+            Looked::Found(evidence) => match evidence.exposure(&source.region, &target.region) {
+                Some(exposure) if exposure <= self.settings.max_lag => true,
+                // One did arrive; why the next is late, `canary-arrives` says.
+                Some(_) => return self.verdict(check, &subject, Verdict::Unread),
+                None => false,
+            },
+            Looked::Absent => false,
+            Looked::Denied { .. } | Looked::Failed { .. } => {
+                return self.verdict(check, &subject, Verdict::Unread);
+            }
+        };
+        let found = (!proven).then(|| {
             let arns: Vec<String> = keyed.iter().map(|one| format!("arn:aws:s3:::{one}")).collect();
             broken(
                 Info,
@@ -448,6 +466,20 @@ impl Bench<'_> {
         if exposure.is_none()
             && let Some(Lag::Unknown { reason }) = lag.map(|pair| &pair.lag)
         {
+            let uncovered = evidence
+                .member(&target.region)
+                .is_some_and(|member| member.out_of_scope.contains_key(&source.region));
+            let remedy = if uncovered {
+                pair.edit(&format!(
+                    "let a rule cover {}/",
+                    self.settings.canary_prefix
+                ))
+            } else {
+                format!(
+                    "sam deploy --parameter-overrides MemberKmsKeyArns=… # with the key of the replicas in {}, if they have one; docs/detection.md",
+                    target.bucket
+                )
+            };
             let found = broken(
                 Warning,
                 format!(
@@ -455,10 +487,7 @@ impl Bench<'_> {
                     source.bucket, target.bucket
                 ),
                 "How far the second is behind is not measured: a failover does not know what it loses.",
-                format!(
-                    "sam deploy --parameter-overrides MemberKmsKeyArns=… # with the key of the replicas in {}, if they have one; docs/detection.md",
-                    target.bucket
-                ),
+                remedy,
             );
             return self.rule(check, &subject, Some(found));
         }
@@ -513,6 +542,11 @@ impl Bench<'_> {
             scopes.collect::<BTreeSet<_>>()
         };
         let found = (scopes(&there) != scopes(&back)).then(|| {
+            let lacking = if there.lacks_of(&back) && !back.lacks_of(&there) {
+                &there
+            } else {
+                &back
+            };
             broken(
                 Warning,
                 format!(
@@ -523,7 +557,7 @@ impl Bench<'_> {
                     listed(scopes(&back))
                 ),
                 "Objects that only one side replicates are missing on the other after a change of sides.",
-                back.edit("give it the filters of the other direction"),
+                lacking.edit("give it the filters of the other direction"),
             )
         });
         self.rule(Check::RuleScope, &subject, found);
@@ -536,22 +570,26 @@ impl Bench<'_> {
             });
             !there.is_empty() && !back.is_empty() && there != back
         };
+        // Those whose rules are without, and which rules these are.
         let without = |is: &dyn Fn(&Rule) -> bool| {
-            let ids = [&there, &back].map(|pair| {
-                let ids = pair.ids(is);
-                (!ids.is_empty())
-                    .then(|| format!("{} of {}", listed(ids), pair.source.member.bucket))
-            });
-            listed(ids.into_iter().flatten())
+            let sides = [&there, &back].into_iter();
+            let sides = sides.map(|pair| (pair, pair.ids(is)));
+            let sides: Vec<_> = sides.filter(|(_, ids)| !ids.is_empty()).collect();
+            let ids = sides
+                .iter()
+                .map(|(pair, ids)| format!("{} of {}", listed(ids), pair.source.member.bucket));
+            let ids = listed(ids);
+            let sides = sides.into_iter().map(|(pair, _)| pair);
+            (ids, sides.collect::<Vec<&Pair<'_>>>())
         };
         let markers = |rule: &Rule| rule.delete_markers;
-        let lacking = without(&|rule| !markers(rule) && differ(&rule.scope, markers));
-        let found = (!lacking.is_empty()).then(|| {
+        let (lacking, sides) = without(&|rule| !markers(rule) && differ(&rule.scope, markers));
+        let found = sides.first().map(|pair| {
             broken(
                 Warning,
                 format!("{lacking} does not replicate delete markers, the other direction does"),
                 "Objects that were deleted on one side are still there on the other.",
-                there.edit("make DeleteMarkerReplication the same in both directions"),
+                pair.edit("make DeleteMarkerReplication the same in both directions"),
             )
         });
         self.rule(Check::DeleteMarkers, &subject, found);
@@ -561,13 +599,19 @@ impl Bench<'_> {
             .iter()
             .any(|scope| differ(scope, modifications));
         let severity = if one_way { Warning } else { Info };
-        let lacking = without(&|rule| !modifications(rule));
-        let found = (!lacking.is_empty()).then(|| {
+        let (lacking, sides) = without(&|rule| !modifications(rule));
+        let found = sides.first().map(|pair| {
+            let other = sides.get(1).map_or_else(String::new, |other| {
+                let member = &other.source.member;
+                format!(" here and in {} of {}", member.bucket, member.region)
+            });
             broken(
                 severity,
                 format!("{lacking} does not replicate changes of replicas"),
                 "Tags, ACLs and locks that are changed on a copy after a failover do not come home.",
-                there.edit("enable SourceSelectionCriteria.ReplicaModifications in both directions"),
+                pair.edit(&format!(
+                    "enable SourceSelectionCriteria.ReplicaModifications{other}"
+                )),
             )
         });
         self.rule(Check::ReplicaModifications, &subject, found);
