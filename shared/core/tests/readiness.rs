@@ -816,7 +816,7 @@ fn a_member_that_has_not_been_healthy_is_told_once_until_it_is() {
     // A bucket that is gone is said to be gone.
     let mut inventory = healthy();
     evidence(&mut inventory, |e| {
-        unhealthy(e, Verdict::Misconfigured, 200)
+        unhealthy(e, Verdict::Misconfigured, 200);
     });
     member(&mut inventory, B).place = Looked::Absent;
     assert_eq!(ids(&fresh(&inventory)), ["bucket-exists/app-euw1"]);
@@ -886,11 +886,11 @@ fn a_remedy_names_the_bucket_whose_rule_lacks_it() {
     type Lack = fn(&mut Rule);
     let lacks: [(Check, Lack); 3] = [
         (Check::RuleScope, |rule| {
-            rule.scope = Scope::of_prefix("data/")
+            rule.scope = Scope::of_prefix("data/");
         }),
         (Check::DeleteMarkers, |rule| rule.delete_markers = false),
         (Check::ReplicaModifications, |rule| {
-            rule.replica_modifications = false
+            rule.replica_modifications = false;
         }),
     ];
     let remedy = |inventory: &Inventory, check: Check| {

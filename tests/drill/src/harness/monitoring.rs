@@ -234,7 +234,7 @@ mod tests {
     fn resources(file: &str) -> Yaml<'static> {
         let path = format!("{}/../../{file}", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).unwrap();
-        Yaml::load_from_str(&text.leak()).unwrap().remove(0)["Resources"].clone()
+        Yaml::load_from_str(text.leak()).unwrap().remove(0)["Resources"].clone()
     }
 
     /// What is deployed and what is played are the same alarm, but for names and actions.
