@@ -1518,6 +1518,12 @@ fn as_a_person_reads_it() {
     assert_eq!(answer.outcome, ReadinessOutcome::Findings);
     assert_eq!(answer.report, text(&report));
     insta::assert_snapshot!("clean", text(&fresh(&healthy())));
+    // Of a moment people want no more than the second.
+    let later = now() + SignedDuration::from_millis(748);
+    let (report, _) = assess(&without_witness(), &settings, None, later);
+    let printed = text(&report);
+    assert!(printed.contains("since 2026-11-20T16:00:00Z"), "{printed}");
+    assert!(!printed.contains(".748"), "{printed}");
 }
 
 #[test]

@@ -201,7 +201,7 @@ fn changed(report: &Report, changes: &Changes) -> Announcement {
     if !changes.fixed.is_empty() {
         details.push_str("\nIn order again\n");
         for finding in &changes.fixed {
-            let _ = writeln!(details, "  {} (since {})", finding.id, finding.since);
+            let _ = writeln!(details, "  {} (since {:.0})", finding.id, finding.since);
         }
     }
     let targets: Vec<&str> = grave
@@ -313,7 +313,7 @@ pub fn text(report: &Report) -> String {
     unread(&mut text, report);
     let _ = writeln!(
         text,
-        "\nAccess point  {}\nChecked       {} at {}",
+        "\nAccess point  {}\nChecked       {} at {:.0}",
         report.mrap, report.checked, report.observed_at
     );
     for (what, age) in ages(report) {
@@ -356,9 +356,9 @@ fn ago(at: Option<Option<Timestamp>>, now: Timestamp) -> String {
     };
     let age = now.duration_since(at).max(SignedDuration::ZERO);
     match age.as_hours() {
-        0 => format!("{at}, {} min ago", age.as_mins()),
-        hours @ 1..48 => format!("{at}, {hours} h ago"),
-        hours => format!("{at}, {} days ago", hours / 24),
+        0 => format!("{at:.0}, {} min ago", age.as_mins()),
+        hours @ 1..48 => format!("{at:.0}, {hours} h ago"),
+        hours => format!("{at:.0}, {} days ago", hours / 24),
     }
 }
 
@@ -401,7 +401,7 @@ fn section<'a>(text: &mut String, title: &str, findings: impl Iterator<Item = &'
         } else {
             ""
         };
-        let _ = writeln!(text, "    since {}{unconfirmed}", finding.since);
+        let _ = writeln!(text, "    since {:.0}{unconfirmed}", finding.since);
         let _ = writeln!(text, "    $ {}", finding.remedy);
     }
 }
