@@ -1518,6 +1518,15 @@ fn as_a_person_reads_it() {
     assert_eq!(answer.outcome, ReadinessOutcome::Findings);
     assert_eq!(answer.report, text(&report));
     insta::assert_snapshot!("clean", text(&fresh(&healthy())));
+    // What is unfit for all is not told again for some.
+    let mut inventory = healthy();
+    member(&mut inventory, B).versioning = Looked::Found(Versioning::Suspended);
+    of(&mut inventory, A, B).enabled = false;
+    let printed = text(&fresh(&inventory));
+    assert!(
+        printed.contains("A failover to eu-west-1 would lose"),
+        "{printed}"
+    );
     // Of a moment people want no more than the second.
     let later = now() + SignedDuration::from_millis(748);
     let (report, _) = assess(&without_witness(), &settings, None, later);

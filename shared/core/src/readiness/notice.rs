@@ -1,6 +1,7 @@
 //! What people are told: of changes when they happen, of everything once a week, and of
 //! everything when they ask.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::announce::{Announcement, Event, Letter, Severity};
 use crate::answer::FailedTopic;
 use crate::command::{CommandError, Fields, NAMES as FAILOVER, json_type};
+use crate::names::Region;
 use crate::readiness::finding::Finding;
 use crate::readiness::report::{Changes, Report};
 use crate::redrive::command::NAMES as REDRIVE;
@@ -207,7 +209,7 @@ fn changed(report: &Report, changes: &Changes) -> Announcement {
     let targets: Vec<&str> = grave
         .iter()
         .flat_map(|finding| &finding.targets)
-        .map(super::super::names::Region::as_str)
+        .map(Region::as_str)
         .collect();
     let region = match targets.as_slice() {
         [first, rest @ ..] if rest.iter().all(|one| one == first) => *first,
@@ -386,11 +388,7 @@ fn section<'a>(text: &mut String, title: &str, findings: impl Iterator<Item = &'
         let _ = writeln!(text, "\n  {}: {}", finding.check, finding.evidence);
         let _ = writeln!(text, "    {}", finding.consequence);
         if !finding.targets.is_empty() {
-            let targets: Vec<&str> = finding
-                .targets
-                .iter()
-                .map(super::super::names::Region::as_str)
-                .collect();
+            let targets: Vec<&str> = finding.targets.iter().map(Region::as_str).collect();
             let leaving = finding.leaving.as_ref();
             let leaving =
                 leaving.map_or_else(String::new, |from| format!(" for those who leave {from}"));
@@ -408,21 +406,25 @@ fn section<'a>(text: &mut String, title: &str, findings: impl Iterator<Item = &'
 
 /// In one sentence or two.
 fn explanation(report: &Report) -> String {
-    let mut unfit: Vec<String> = report
+    let critical = report
         .findings
         .iter()
-        .filter(|finding| finding.severity == Severity::Critical)
+        .filter(|finding| finding.severity == Severity::Critical);
+    let unfit: BTreeSet<(&Region, Option<&Region>)> = critical
         .flat_map(|finding| {
             let leaving = finding.leaving.as_ref();
-            let leaving = leaving.map_or_else(String::new, |from| format!(" from {from}"));
-            finding
-                .targets
-                .iter()
-                .map(move |target| format!("to {target}{leaving}"))
+            finding.targets.iter().map(move |target| (target, leaving))
         })
         .collect();
-    unfit.sort();
-    unfit.dedup();
+    // Where it is unfit for all, nobody has to read for whom.
+    let unfit: Vec<String> = unfit
+        .iter()
+        .filter_map(|(target, leaving)| match leaving {
+            None => Some(format!("to {target}")),
+            Some(_) if unfit.contains(&(*target, None)) => None,
+            Some(from) => Some(format!("to {target} from {from}")),
+        })
+        .collect();
     let unread = match report.unread.len() {
         0 => String::new(),
         some => format!(" {some} things could not be read."),
