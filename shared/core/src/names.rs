@@ -166,6 +166,12 @@ impl MrapArn {
     pub fn alias(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
     }
+
+    /// What stands before the alias's ending, such as `mfzwi23gnjvgw`: alarms are named by it.
+    #[must_use]
+    pub fn stem(&self) -> &str {
+        self.alias().split('.').next().unwrap_or_default()
+    }
 }
 
 /// The ARN of a CloudWatch alarm: `arn:aws:cloudwatch:<region>:<account>:alarm:<name>`.
@@ -483,6 +489,7 @@ mod tests {
             .unwrap();
         assert_eq!(mrap.account(), "111122223333");
         assert_eq!(mrap.alias(), "mfzwi23gnjvgw.mrap");
+        assert_eq!(mrap.stem(), "mfzwi23gnjvgw");
         let alarm: AlarmArn = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:a:b c"
             .parse()
             .unwrap();

@@ -16,8 +16,8 @@ use common::*;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use sentinel_core::evidence::{
-    Copying, Evidence, Lag, MemberRound, Observer, PairMetrics, ProbeOutcome, Round, RoundRules,
-    Run, ServingEvidence, Verdict,
+    Copying, Evidence, Lag, MemberEvidence, MemberRound, Observer, PairMetrics, ProbeOutcome,
+    Round, RoundRules, Run, ServingEvidence, Verdict,
 };
 
 const MAX_LAG: i64 = 900;
@@ -104,6 +104,11 @@ fn arrived(within_seconds: u64) -> Lag {
 
 fn waiting(older_than_seconds: u64) -> Lag {
     Lag::Waiting { older_than_seconds }
+}
+
+fn member_of<'a>(evidence: &'a mut Evidence, name: &str) -> &'a mut MemberEvidence {
+    let mut members = evidence.members.iter_mut();
+    members.find(|one| one.region == region(name)).unwrap()
 }
 
 /// A replica whose key the health check may not use says nothing about replication.
@@ -321,11 +326,7 @@ fn an_outage_makes_no_old_copy_a_measure() {
     assert_eq!(exposure(&own), None);
     // Not even a witness that does not know yet.
     let mut witness = own.clone();
-    let there = witness
-        .members
-        .iter_mut()
-        .find(|one| one.region == region(B));
-    let there = there.unwrap();
+    let there = member_of(&mut witness, B);
     there.out_of_scope.clear();
     there.seen.insert(region(A), at(-2_600_000));
     for (one, two) in [(&own, &witness), (&witness, &own)] {
@@ -485,11 +486,7 @@ fn who_is_passed_over_stays_so_until_a_newer_copy_comes() {
         evidence
     );
     let mut witness = evidence.clone();
-    let there = witness
-        .members
-        .iter_mut()
-        .find(|one| one.region == region(C));
-    let there = there.unwrap();
+    let there = member_of(&mut witness, C);
     there.out_of_scope.clear();
     there.passed_over.clear();
     there.seen.insert(region(A), at(0));

@@ -15,9 +15,7 @@ pub const OWN_ALARMS: &str = "mrap-sentinel-*";
 /// nothing of any Region and never triggers.
 #[must_use]
 pub fn self_test_alarm(mrap: &MrapArn) -> String {
-    let alias = mrap.alias();
-    let stem = alias.split('.').next().unwrap_or(alias);
-    format!("mrap-sentinel-{stem}-self-test")
+    format!("mrap-sentinel-{}-self-test", mrap.stem())
 }
 
 /// `CloudWatch`'s limit for an alarm's name, hence for a glob that could match one.

@@ -63,8 +63,7 @@ impl ReadinessSettings {
     /// The alarm of `data-plane/watchdog.yaml`.
     #[must_use]
     pub fn watchdog_alarm(&self) -> String {
-        let stem = self.mrap.alias().split('.').next().unwrap_or_default();
-        format!("mrap-sentinel-{stem}-watchdog")
+        format!("mrap-sentinel-{}-watchdog", self.mrap.stem())
     }
 
     /// Reads the settings through `lookup`, which answers for environment variables.

@@ -1,7 +1,9 @@
 //! The health check: what it finds when no alarm says so, and what it must not believe.
 
+use std::ops::Range;
 use std::time::Duration;
 
+use fastrand::Rng;
 use simulator::cloudwatch::AlarmState;
 use simulator::{Fault, FaultKind, Service, SimTime};
 
@@ -18,33 +20,48 @@ const WOKEN: Duration = Duration::from_mins(1);
 /// Everything that a wake-up saves is lost: the failover function's next tick finds the evidence.
 const TICKED: Duration = Duration::from_secs(60 + TICK.as_secs());
 
+/// S3 goes down at home, from `start` on.
+fn home_dies(dice: &mut Rng) -> Stage {
+    let start = around(dice, 20);
+    let span = minutes(dice.u64(40..60));
+    let (down, story) = outage(dice, HOME, start, span);
+    Stage::default()
+        .trouble(HOME, start)
+        .mark("start", start)
+        .outage(down, story)
+}
+
+/// Whether an alarm that went off reached the failover function in this time.
+fn went_off(history: &History, during: Range<SimTime>) -> bool {
+    history.invoked(Function::Failover).any(|one| {
+        let Cause::Alarm { what, .. } = &one.cause else {
+            return false;
+        };
+        during.contains(&one.started) && what.ends_with("ALARM")
+    })
+}
+
 pub(super) const EVENT_LOST: Scenario = Scenario {
     name: "event-lost",
     story: "S3 in us-east-1 goes down, and no event of any alarm ever arrives.\n\
             The health check wakes the function, or if that is lost too a tick finds its evidence.",
     stage: |dice| {
-        let start = around(dice, 20);
-        let span = minutes(dice.u64(40..60));
-        let (down, story) = outage(dice, HOME, start, span);
+        let stage = home_dies(dice);
         let lost = |state| Delay { state, by: None };
         let wakes = if dice.bool() {
             Wakes::Lost
         } else {
             Wakes::Arrive
         };
-        let stage = Stage {
+        Stage {
             delays: vec![
                 lost(AlarmState::Alarm),
                 lost(AlarmState::Ok),
                 lost(AlarmState::InsufficientData),
             ],
             health_check: Some(wakes),
-            ..Stage::default()
-        };
-        stage
-            .trouble(HOME, start)
-            .mark("start", start)
-            .outage(down, story)
+            ..stage
+        }
     },
     expect: |history| {
         let start = history.stage.at("start");
@@ -69,27 +86,13 @@ pub(super) const WAKE_UP_LOST: Scenario = Scenario {
     name: "wake-up-lost",
     story: "S3 in us-east-1 goes down; the health check finds it, but its own wake-up never arrives.\n\
             The alarm over what it measured takes the dial away within a minute all the same.",
-    stage: |dice| {
-        let start = around(dice, 20);
-        let span = minutes(dice.u64(40..60));
-        let (down, story) = outage(dice, HOME, start, span);
-        let stage = Stage {
-            health_check: Some(Wakes::Lost),
-            ..Stage::default()
-        };
-        stage
-            .trouble(HOME, start)
-            .mark("start", start)
-            .outage(down, story)
+    stage: |dice| Stage {
+        health_check: Some(Wakes::Lost),
+        ..home_dies(dice)
     },
     expect: |history| {
         let start = history.stage.at("start");
-        let alarmed = history.invoked(Function::Failover).any(|one| {
-            let Cause::Alarm { what, .. } = &one.cause else {
-                return false;
-            };
-            (start..start + WOKEN).contains(&one.started) && what.ends_with("ALARM")
-        });
+        let alarmed = went_off(history, start..start + WOKEN);
         Expect::of(history)
             .moves(&[(Mover::Machine, DUBLIN)])
             .move_between(0, start, start + WOKEN)
@@ -137,13 +140,7 @@ pub(super) const OBSERVER_ISOLATED: Scenario = Scenario {
     },
     expect: |history| {
         let (start, end) = (history.stage.at("start"), history.stage.at("end"));
-        let mut failover = history.invoked(Function::Failover);
-        let alarmed = failover.any(|one| {
-            let Cause::Alarm { what, .. } = &one.cause else {
-                return false;
-            };
-            (start..end).contains(&one.started) && what.ends_with("ALARM")
-        });
+        let alarmed = went_off(history, start..end);
         let failed = crate::numbers::measure(history).failed_requests;
         Expect::of(history)
             .nothing_moved()

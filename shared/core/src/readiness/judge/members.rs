@@ -115,7 +115,7 @@ impl Bench<'_> {
         let found = broken(
             Warning,
             format!(
-                "{bucket} in {region} is {}, and was not seen well since {since}: {}",
+                "{bucket} in {region} is {}, and was not seen well since {since:.0}: {}",
                 member.verdict.as_str(),
                 member.detail
             ),

@@ -286,7 +286,7 @@ impl Bench<'_> {
             .map(|(since, reason)| {
                 broken(
                     Warning,
-                    format!("held since {since}: {reason}"),
+                    format!("held since {since:.0}: {reason}"),
                     "Nothing turns the dial by itself, whatever happens.",
                     "aws lambda invoke --function-name \"$FAILOVER_FUNCTION\" --cli-binary-format raw-in-base64-out --payload '{\"command\":\"release\",\"reason\":\"maintenance is over\"}' /dev/stdout",
                 )
