@@ -139,7 +139,9 @@ enum Glimpse {
     Of(Timestamp),
     /// It may not be read.
     Refused,
-    /// It is not there, or there was no answer.
+    /// It is not there.
+    Absent,
+    /// Nobody can tell: there was no answer, or none that makes sense.
     Nothing,
 }
 
@@ -167,6 +169,7 @@ impl Look<'_> {
             join(own, others).await;
         let mut seen = BTreeMap::new();
         let mut refused = BTreeSet::new();
+        let mut absent = BTreeSet::new();
         for (origin, glimpse) in others {
             match glimpse {
                 Glimpse::Of(written_at) => {
@@ -174,6 +177,9 @@ impl Look<'_> {
                 }
                 Glimpse::Refused => {
                     refused.insert(origin);
+                }
+                Glimpse::Absent => {
+                    absent.insert(origin);
                 }
                 Glimpse::Nothing => {}
             }
@@ -186,6 +192,7 @@ impl Look<'_> {
             read,
             seen,
             refused,
+            absent,
             latency_millis: write_millis.max(read_millis),
             replicates: found.map(|found| found.replicates),
             version,
@@ -257,8 +264,12 @@ impl Look<'_> {
         let glimpse = match self.bounded(request.send()).await {
             Some(Ok(answer)) => written_at(answer.metadata()).map_or(Glimpse::Nothing, Glimpse::Of),
             // Answers to HEAD have no code: the status tells. Without its key a replica is refused.
-            Some(Err(error)) if failure_of(&error).status() == Some(403) => Glimpse::Refused,
-            Some(Err(_)) | None => Glimpse::Nothing,
+            Some(Err(error)) => match failure_of(&error).status() {
+                Some(403) => Glimpse::Refused,
+                Some(404) => Glimpse::Absent,
+                _ => Glimpse::Nothing,
+            },
+            None => Glimpse::Nothing,
         };
         (origin.clone(), glimpse)
     }

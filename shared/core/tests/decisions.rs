@@ -270,6 +270,7 @@ impl World {
                         BTreeMap::new()
                     },
                     refused: BTreeSet::new(),
+                    absent: BTreeSet::new(),
                     latency_millis: 20,
                     replicates: Some(true),
                     version: None,

@@ -79,6 +79,7 @@ fn member(name: &str, write: ProbeOutcome, read: ProbeOutcome) -> MemberRound {
         read,
         seen: BTreeMap::new(),
         refused: BTreeSet::new(),
+        absent: BTreeSet::new(),
         latency_millis: 42,
         replicates: Some(true),
         version: None,

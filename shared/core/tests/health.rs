@@ -57,6 +57,11 @@ fn member(name: &str, ok: bool, seen: &[(&str, i64)]) -> MemberRound {
             .map(|(origin, second)| (region(origin), at(*second)))
             .collect(),
         refused: BTreeSet::new(),
+        absent: [A, B, C]
+            .into_iter()
+            .filter(|origin| ok && *origin != name && seen.iter().all(|(there, _)| there != origin))
+            .map(region)
+            .collect(),
         latency_millis: 31,
         replicates: Some(true),
         version: None,
@@ -359,6 +364,14 @@ fn a_rule_or_a_newer_copy_makes_it_a_measure_again() {
     assert_eq!(arrived.exposure(&region(A), &region(B)), Some(secs(10)));
 }
 
+/// What looking for A's canary in C gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Answered,
+    Refused,
+    Lost,
+}
+
 /// Three members: a rule brings the canaries of A to B at once, and to C none does.
 #[derive(Default)]
 struct Narrow {
@@ -368,15 +381,18 @@ struct Narrow {
 }
 
 impl Narrow {
-    /// A round in which C shows this canary of A, or may not show any; then S3 is asked.
-    fn round(&mut self, second: i64, down: &[&str], at_c: Option<i64>, refused: bool) -> &Evidence {
+    /// A round in which C shows this canary of A, or tells nothing; then S3 is asked.
+    fn round(&mut self, second: i64, down: &[&str], at_c: Option<i64>, look: Look) -> &Evidence {
         let up = |name| !down.contains(&name);
         let at_c: Vec<(&str, i64)> = at_c.map(|second| (A, second)).into_iter().collect();
         let mut a = member(A, up(A), &[]);
         a.version = up(A).then(|| format!("v{second}"));
         a.replicates = up(A).then_some(true);
         let mut c = member(C, up(C), if up(C) { &at_c } else { &[] });
-        c.refused.extend(refused.then(|| region(A)));
+        if look != Look::Answered {
+            c.absent.remove(&region(A));
+            c.refused.extend((look == Look::Refused).then(|| region(A)));
+        }
         let members = vec![a, member(B, up(B), &[(A, second - 10)]), c];
         let evidence = self.story.play(second, ProbeOutcome::Success, members);
         let tracked = evidence.member(&region(A)).unwrap().tracked.clone();
@@ -394,7 +410,7 @@ impl Narrow {
             ..Self::default()
         };
         for second in (0..=3600).step_by(60) {
-            narrow.round(second, &[], at_c, false);
+            narrow.round(second, &[], at_c, Look::Answered);
         }
         narrow
     }
@@ -436,14 +452,14 @@ fn canaries_that_a_rule_brings_only_elsewhere_are_unknown_not_endless() {
         let (now, lag, _) = narrow.said();
         assert_eq!(now.as_deref(), (!lost).then_some(followed), "{copying:?}");
         assert_eq!(lag, waiting(3600), "{copying:?}");
-        narrow.round(3600 + 60, &[], None, false);
+        narrow.round(3600 + 60, &[], None, Look::Answered);
         let followed = if lost { "v3660" } else { followed };
         assert_eq!(narrow.said().0.as_deref(), Some(followed), "{copying:?}");
     }
     // Nobody is followed where nothing is late, and B never is.
     let mut quick = Narrow::default();
     for second in (0..=3600).step_by(60) {
-        quick.round(second, &[], Some(second - 60), false);
+        quick.round(second, &[], Some(second - 60), Look::Answered);
         assert_eq!(quick.said().0, None, "{second}");
     }
     let last = quick.story.evidence.unwrap();
@@ -452,17 +468,20 @@ fn canaries_that_a_rule_brings_only_elsewhere_are_unknown_not_endless() {
 
 #[test]
 fn a_destination_that_cannot_be_seen_is_not_passed_over() {
-    // (who is down, whether A's canary may be read in C)
-    for (down, refused) in [(&[C][..], false), (&[], true)] {
+    for (down, look) in [
+        (&[C][..], Look::Answered),
+        (&[], Look::Refused),
+        (&[], Look::Lost),
+    ] {
         let mut narrow = Narrow::play(Some(Copying::Pending), Some(0));
         narrow.copying = Some(Copying::Completed);
         for second in [3610, 3620, 3630] {
-            let there = narrow.round(second, down, None, refused);
+            let there = narrow.round(second, down, None, look);
             let there = there.member(&region(C)).unwrap();
-            assert!(there.out_of_scope.is_empty(), "{down:?} {second}");
+            assert!(there.out_of_scope.is_empty(), "{down:?} {look:?} {second}");
         }
         // It had arrived, which shows as soon as C can be looked at.
-        narrow.round(3640, &[], Some(3600), false);
+        narrow.round(3640, &[], Some(3600), Look::Answered);
         let (_, lag, exposure) = narrow.said();
         assert_eq!((lag, exposure), (arrived(40), Some(secs(40))), "{down:?}");
     }
@@ -474,10 +493,10 @@ fn who_is_passed_over_stays_so_until_a_newer_copy_comes() {
     // A status of A speaks of B. An outage, a witness that does not know yet, and whoever reads the
     // document change nothing.
     for second in [3610, 7200] {
-        narrow.round(second, &[A], Some(0), false);
+        narrow.round(second, &[A], Some(0), Look::Answered);
         assert_eq!(narrow.said().2, None, "{second}");
     }
-    narrow.round(7210, &[], Some(0), false);
+    narrow.round(7210, &[], Some(0), Look::Answered);
     assert_eq!(narrow.said().2, None);
     let evidence = narrow.story.evidence.clone().unwrap();
     let written = serde_json::to_value(&evidence).unwrap();
@@ -509,7 +528,7 @@ fn who_is_passed_over_stays_so_until_a_newer_copy_comes() {
         let own = Evidence::after(Some(&agreed), &round, secs(90));
         assert_eq!(own.exposure(&region(A), &region(C)), None);
     }
-    narrow.round(7220, &[], Some(7210), false);
+    narrow.round(7220, &[], Some(7210), Look::Answered);
     let (_, lag, exposure) = narrow.said();
     assert_eq!((lag, exposure), (arrived(10), Some(secs(10))));
     let last = narrow.story.evidence.unwrap();
@@ -764,13 +783,14 @@ proptest! {
         }
     }
 
-    /// However slow replication is and whoever is down meanwhile, a destination that a rule names is
+    /// However slow replication is, whoever is down meanwhile and whichever answers are lost, a destination that a rule names is
     /// never passed over; one that none names is, once the others have what they should.
     #[test]
     fn only_who_is_no_destination_is_passed_over(
         delays in (1_i64..3_000, 1_i64..3_000),
         covered in any::<bool>(),
         outage in (0_i64..8_000, 0_i64..4_000, prop::sample::select(vec![A, B, C])),
+        lost in 2_i64..6,
     ) {
         let (begin, span, down) = outage;
         let is_down =
@@ -789,7 +809,12 @@ proptest! {
             let up = |name: &str| !is_down(name, second);
             let shows = |name: &str, delay: i64| {
                 let there = newest(second, delay, name).filter(|_| up(name));
-                member(name, up(name), &there.map(|at| (A, at)).into_iter().collect::<Vec<_>>())
+                let mut one = member(name, up(name), &there.map(|at| (A, at)).into_iter().collect::<Vec<_>>());
+                if (second / 80) % lost == 0 {
+                    one.seen.remove(&region(A));
+                    one.absent.remove(&region(A));
+                }
+                one
             };
             let mut a = member(A, up(A), &[]);
             a.version = up(A).then(|| second.to_string());

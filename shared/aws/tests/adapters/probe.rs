@@ -68,6 +68,7 @@ async fn a_round_writes_reads_and_looks_for_the_others() {
         "not readable there"
     );
     assert!(home.refused.is_empty(), "it is not there");
+    assert!(home.absent.contains(&standby.region) && standby.absent.is_empty());
     assert_eq!(home.seen[&home.region], world.at(0));
 
     assert_eq!(home.replicates, Some(false), "no replication status");
@@ -130,6 +131,25 @@ async fn a_canary_that_may_not_be_read_is_told_from_one_that_is_not_there() {
     };
     assert!(standby.refused.contains(&home.region) && home.refused.is_empty());
     assert!(!standby.seen.contains_key(&home.region));
+    assert!(standby.absent.is_empty());
+}
+
+/// What got no answer may be there all the same.
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_nobody_told_of_is_not_absent() {
+    let world = World::new(
+        |request: &Request| match (request.method.as_str(), request.region()) {
+            ("PUT", _) => answer(200, ""),
+            ("GET", _) => canary("2026-11-20T16:59:03.000Z"),
+            ("HEAD", "eu-west-1") => answer(503, ""),
+            _ => Reply::Hang,
+        },
+    );
+    let round = prober(&world).round("r1", world.at(20_000)).await;
+    for member in &round.members {
+        assert_eq!(member.seen.len(), 1, "its own");
+        assert!(member.refused.is_empty() && member.absent.is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Round, Verdict};
+use super::{Evidence, MemberRound, Round, Verdict};
 use crate::names::Region;
 
 /// How long replication takes.
@@ -236,8 +236,8 @@ pub(super) fn tell(
     evidence.pairs = pairs;
 }
 
-/// Which canary of the source is followed: the one that was, as long as it can tell something of the
-/// destinations that are late, else this round's.
+/// Which canary of the source is followed: the one that was, as long as it can tell something of every
+/// destination that is late, else this round's. Whom the former can tell of was judged by it already.
 fn track(
     source: &Region,
     late: &[Option<Timestamp>],
@@ -249,7 +249,7 @@ fn track(
     }
     let before = previous.and_then(|previous| previous.member(source)?.tracked.clone());
     let tells = |tracked: &TrackedCanary| {
-        !tracked.completed || late.iter().any(|newest| *newest < Some(tracked.written_at))
+        !tracked.completed || late.iter().all(|newest| *newest < Some(tracked.written_at))
     };
     before.filter(tells).or_else(|| {
         let mut members = round.members.iter();
@@ -408,22 +408,34 @@ impl Look<'_> {
         }
     }
 
+    /// What this round found at the destination.
+    fn there(&self) -> Option<&MemberRound> {
+        let mut members = self.round.members.iter();
+        members.find(|member| &member.region == self.destination)
+    }
+
     /// Whether the source's canary may not be read at the destination.
     fn is_refused(&self) -> bool {
-        let mut rounds = self.round.members.iter();
-        let there = rounds.find(|member| &member.region == self.destination);
-        there.is_some_and(|member| member.refused.contains(self.source))
+        self.there()
+            .is_some_and(|there| there.refused.contains(self.source))
+    }
+
+    /// Whether this round knows which of the source's canaries is at the destination, if any.
+    fn is_told(&self) -> bool {
+        self.there().is_some_and(|there| {
+            there.seen.contains_key(self.source) || there.absent.contains(self.source)
+        })
     }
 
     /// Whether S3 said before this round that a canary has arrived wherever it should, and the
-    /// destination, which could be looked at since, has nothing as new.
+    /// destination, which has told of it since, has nothing as new.
     fn is_passed_over(&self, evidence: &Evidence, newest: Option<Timestamp>) -> bool {
         let tracked = self
             .previous
             .and_then(|previous| previous.member(self.source)?.tracked.as_ref());
         tracked.is_some_and(|tracked| tracked.completed && newest < Some(tracked.written_at))
             && evidence.verdict(self.destination) == Verdict::Good
-            && !self.is_refused()
+            && self.is_told()
     }
 
     /// Whether S3 has said for long that it copies nothing of the source's canaries.
