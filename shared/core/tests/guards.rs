@@ -550,6 +550,33 @@ fn unknown_loss_and_drift_are_announced() {
     }
 }
 
+/// Who is passed over because nobody knows what it misses is named, with what is known.
+#[test]
+fn a_preferred_member_that_is_passed_over_is_named() {
+    let mut world = Basis::Automatic.world();
+    exposure(&mut world, &[B], None);
+    let decision = world.tick();
+    acts(&decision);
+    let said = "eu-west-1 comes first, but nobody knows how much of the last writes it misses.";
+    assert!(
+        decision.explanation().ends_with(said),
+        "{}",
+        decision.explanation()
+    );
+
+    let mut world = Basis::OperatorFailover.world();
+    exposure(&mut world, &[B], None);
+    world.member(B).out_of_scope = BTreeMap::from([(region(A), Some(ago(2400)))]);
+    let decision = Basis::OperatorFailover.ask(&world, &[]);
+    let loss = report(&decision, Guard::LossIsAcceptable);
+    let said =
+        "exposure not measured: us-east-1 to eu-west-1 (no canary since 2026-11-20 16:20:00Z)";
+    assert_eq!(
+        (loss.verdict, loss.detail.split("; ").next()),
+        (GuardVerdict::Unknown, Some(said))
+    );
+}
+
 /// Where nobody begins to serve, a member that goes on and is fit is enough: the others served before.
 #[test]
 fn one_fit_member_that_goes_on_is_enough() {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::evidence::{Evidence, Verdict};
-use crate::guard::{Guard, GuardReport};
+use crate::guard::{Guard, GuardReport, GuardVerdict};
 use crate::names::{AlarmArn, Region};
 use crate::routes::{Dial, Routes};
 use crate::settings::{Mode, Settings, Topology};
@@ -133,6 +133,15 @@ pub struct Assessment {
     pub target_bad_since: Option<Timestamp>,
     /// One paragraph for a person woken at night.
     pub explanation: String,
+}
+
+impl Assessment {
+    /// What a guard says.
+    fn verdict(&self, guard: Guard) -> Option<GuardVerdict> {
+        let mut guards = self.plan.guards.iter();
+        let report = guards.find(|report| report.guard == guard)?;
+        Some(report.verdict)
+    }
 }
 
 /// What is to be done.
@@ -431,15 +440,17 @@ impl Context<'_> {
     }
 
     /// Picks the target among the passive members: the first in order of preference that no
-    /// guard refuses, members with an open trigger of their own last.
+    /// guard refuses, members with an open trigger of their own last, and before them those of
+    /// which nobody knows what they miss.
     fn choose(&self, basis: Basis, from: &BTreeSet<Region>, rest: &BTreeSet<Region>) -> Decision {
         let mut candidates = self.candidates(from);
-        candidates.sort_by_key(|region| {
+        let standing = |region: &Region| {
             (
                 self.verdict(region) != Verdict::Good,
                 self.is_triggered(region),
             )
-        });
+        };
+        candidates.sort_by_key(|region| standing(region));
         let assessed: Vec<Assessment> = candidates
             .iter()
             .map(|target| {
@@ -454,27 +465,36 @@ impl Context<'_> {
                 )
             })
             .collect();
-        let fitting = assessed.iter().position(|assessment| {
-            assessment
-                .blocking
-                .is_subset(&BTreeSet::from([Guard::ModeAllows]))
-        });
-        let others = match (fitting, assessed.split_first()) {
-            (None, Some((first, others))) => text::others(first, others),
-            _ => None,
+        let may = BTreeSet::from([Guard::ModeAllows]);
+        let fitting = || {
+            let all = candidates.iter().zip(&assessed).enumerate();
+            all.filter(|(_, (_, assessment))| assessment.blocking.is_subset(&may))
         };
-        let chosen = assessed
-            .into_iter()
-            .nth(fitting.unwrap_or(0))
-            .unwrap_or_else(|| {
-                self.assess(
-                    basis,
-                    &Move {
-                        from: from.clone(),
-                        to: rest.clone(),
-                    },
-                )
-            });
+        let first = fitting().next();
+        let best = fitting().min_by_key(|(_, (region, assessment))| {
+            let loss = assessment.verdict(Guard::LossIsAcceptable);
+            (standing(region), loss == Some(GuardVerdict::Unknown))
+        });
+        let others = match (first, best) {
+            (Some((preferred, (region, _))), Some((at, _))) if preferred != at => {
+                Some(text::passed(region))
+            }
+            (Some(_), _) => None,
+            (None, _) => {
+                let all = assessed.split_first();
+                all.and_then(|(first, others)| text::others(first, others))
+            }
+        };
+        let best = best.map_or(0, |(at, _)| at);
+        let chosen = assessed.into_iter().nth(best).unwrap_or_else(|| {
+            self.assess(
+                basis,
+                &Move {
+                    from: from.clone(),
+                    to: rest.clone(),
+                },
+            )
+        });
         let explanation = match others {
             None => chosen.explanation,
             Some(others) => format!("{} {others}", chosen.explanation),

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::Assessment;
 use crate::guard::{Guard, GuardVerdict};
+use crate::names::Region;
 pub(super) use crate::notice::list;
 use crate::state::{Kind, Plan};
 
@@ -94,6 +95,11 @@ fn consequences(kind: Kind) -> &'static str {
             "Writes that are still being replicated appear late on the other side; a key that is written on both sides meanwhile keeps both versions, and which one is current is not defined."
         }
     }
+}
+
+/// Why a member that is preferred does not take over.
+pub(super) fn passed(preferred: &Region) -> String {
+    format!("{preferred} comes first, but nobody knows how much of the last writes it misses.")
 }
 
 /// Why no other candidate can take over, member by member, as far as it differs from what was

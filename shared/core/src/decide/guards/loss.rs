@@ -96,10 +96,22 @@ impl Context<'_> {
         };
         let mut worst: Option<(SignedDuration, &Region, &Region)> = None;
         let mut unmeasured = Vec::new();
+        // When canaries came by a rule, the last of them tells how old what is there may be.
+        let since = |source: &Region, target: &Region| {
+            let left = evidence
+                .member(target)?
+                .out_of_scope
+                .get(source)
+                .copied()??;
+            Some(format!(" (no canary since {})", text::clock(left)))
+        };
         for source in &wanted.from {
             for target in &wanted.to {
                 match evidence.exposure(source, target) {
-                    None => unmeasured.push(format!("{source} to {target}")),
+                    None => {
+                        let since = since(source, target).unwrap_or_default();
+                        unmeasured.push(format!("{source} to {target}{since}"));
+                    }
                     Some(exposure) => {
                         if worst.is_none_or(|(most, _, _)| exposure > most) {
                             worst = Some((exposure, source, target));
@@ -117,7 +129,7 @@ impl Context<'_> {
             ),
         };
         if !unmeasured.is_empty() {
-            let missing = format!("exposure never measured: {}", unmeasured.join(", "));
+            let missing = format!("exposure not measured: {}", unmeasured.join(", "));
             detail = if detail.is_empty() {
                 missing
             } else {
