@@ -35,12 +35,24 @@ pub struct Homeward {
     /// Whether people were told of that.
     #[serde(default)]
     pub stuck_told: bool,
+    /// What stood in the way when they were told.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stuck_on: BTreeSet<Guard>,
     /// When people were last told that an operator has to say something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_told: Option<Timestamp>,
     /// How often.
     #[serde(default)]
     pub count: u32,
+}
+
+impl Homeward {
+    /// Nothing stands in the way any more, or nothing that was known.
+    fn unstick(&mut self) {
+        self.stuck_since = None;
+        self.stuck_told = false;
+        self.stuck_on.clear();
+    }
 }
 
 /// What people are to be told.
@@ -99,6 +111,9 @@ impl State {
             since: known.as_ref().map_or(now, |known| known.since),
             stuck_since: known.as_ref().and_then(|known| known.stuck_since),
             stuck_told: known.as_ref().is_some_and(|known| known.stuck_told),
+            stuck_on: known
+                .as_ref()
+                .map_or_else(BTreeSet::new, |known| known.stuck_on.clone()),
             due_told: known.as_ref().and_then(|known| known.due_told),
             count: known.map_or(0, |known| known.count),
         };
@@ -116,8 +131,12 @@ impl State {
             // a home that flaps for ever is news.
             if bad_since.is_some_and(|since| now.duration_since(since) >= thresholds.stabilization)
             {
-                homeward.stuck_since = None;
-                homeward.stuck_told = false;
+                homeward.unstick();
+            }
+            // What they were told of is over, and something else is in the way.
+            if homeward.stuck_told && homeward.stuck_on.is_disjoint(&homeward.blocking) {
+                homeward.unstick();
+                homeward.stuck_since = bad_since.is_none().then_some(now);
             }
             let long = bad_since.is_none()
                 && homeward
@@ -125,11 +144,11 @@ impl State {
                     .is_some_and(|since| now.duration_since(since) >= patience);
             (long && !homeward.stuck_told).then(|| {
                 homeward.stuck_told = true;
+                homeward.stuck_on.clone_from(&homeward.blocking);
                 Tell::Stuck
             })
         } else {
-            homeward.stuck_since = None;
-            homeward.stuck_told = false;
+            homeward.unstick();
             let due = homeward
                 .due_told
                 .is_none_or(|told| now.duration_since(told) >= patience);

@@ -477,6 +477,34 @@ fn a_home_that_never_gets_well_for_long_is_told_too() {
 }
 
 #[test]
+fn something_else_that_lasts_is_told_again() {
+    let mut world = after_an_outage("automatic");
+    world.state.hold = Some(Hold {
+        reason: "night work".to_owned(),
+        since: ago(60),
+        until: None,
+    });
+    assert_eq!(note(&mut world), None);
+    wait(&mut world, 14_400);
+    assert_eq!(note(&mut world).unwrap().0, Event::Blocked);
+    // Beside what they know of it is no news; instead of it, it is, after as long.
+    world.member(A).seen.clear();
+    wait(&mut world, 14_400);
+    assert_eq!(note(&mut world), None);
+    world.state.hold = None;
+    assert_eq!(note(&mut world), None);
+    wait(&mut world, 14_399);
+    assert_eq!(note(&mut world), None);
+    wait(&mut world, 1);
+    let (event, text) = note(&mut world).unwrap();
+    assert_eq!(event, Event::Blocked);
+    let said = "is held back by loss-is-acceptable, drained.";
+    assert!(text.contains(said), "{text}");
+    wait(&mut world, 14_400);
+    assert_eq!(note(&mut world), None, "once");
+}
+
+#[test]
 fn waiting_is_answered_with_every_guard_and_blocks_nothing() {
     let mut world = after_an_outage("automatic");
     world.health(A, Verdict::Good, 60);
