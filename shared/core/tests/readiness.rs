@@ -707,29 +707,34 @@ fn a_prefix_that_only_begins_like_the_canaries_is_the_users() {
     assert!(report.findings.iter().any(|one| one.check == Check::Rule));
 }
 
+/// Nobody can tell how long canaries take to the second member.
+fn untold(evidence: &mut Evidence, reason: &str) {
+    evidence.pairs = [A, C]
+        .iter()
+        .map(|source| PairEvidence {
+            source: region(PLACES.iter().find(|(name, _)| name == source).unwrap().1),
+            destination: region("eu-west-1"),
+            exposure_seconds: None,
+            lag: Lag::Unknown {
+                reason: reason.to_owned(),
+            },
+            waiting_since: None,
+            pending_operations: None,
+            pending_bytes: None,
+            latency_seconds: None,
+            failed_operations: None,
+            metrics_at: None,
+        })
+        .collect();
+}
+
 /// Whether it arrived is not known: a warning, which stands in nobody's way.
 #[test]
 fn a_canary_that_may_not_be_read_blocks_nothing() {
     let mut inventory = healthy();
     evidence(&mut inventory, |evidence| {
         evidence.members[1].seen.clear();
-        evidence.pairs = [A, C]
-            .iter()
-            .map(|source| PairEvidence {
-                source: region(PLACES.iter().find(|(name, _)| name == source).unwrap().1),
-                destination: region("eu-west-1"),
-                exposure_seconds: None,
-                lag: Lag::Unknown {
-                    reason: "it may not be read".to_owned(),
-                },
-                waiting_since: None,
-                pending_operations: None,
-                pending_bytes: None,
-                latency_seconds: None,
-                failed_operations: None,
-                metrics_at: None,
-            })
-            .collect();
+        untold(evidence, "it may not be read");
     });
     let report = fresh(&inventory);
     let expected = [
@@ -760,6 +765,51 @@ fn a_canary_that_may_not_be_read_blocks_nothing() {
         })
         .collect();
     assert_eq!(remedies, [(true, false), (false, true)]);
+}
+
+/// What was read while it was allowed gets older by itself.
+#[test]
+fn a_canary_that_may_not_be_read_any_more_is_not_late() {
+    for (seconds, expected) in [(599, ""), (7200, "canary-arrives/app-use1 to app-euw1")] {
+        let mut inventory = healthy();
+        evidence(&mut inventory, |evidence| {
+            let last = now() - SignedDuration::from_secs(seconds);
+            evidence.members[1].seen.insert(region("us-east-1"), last);
+            untold(evidence, "it may not be read");
+        });
+        let report = fresh(&inventory);
+        assert_eq!(ids(&report).join(" "), expected, "{seconds}");
+        for finding in &report.findings {
+            assert_eq!((finding.severity, finding.targets.len()), (Warning, 0));
+            assert!(finding.remedy.contains("MemberKmsKeyArns"));
+        }
+    }
+}
+
+/// No exposure is measured then, so the guard of the loss does not stop a failover.
+#[test]
+fn a_canary_that_s3_skips_makes_the_destination_unfit() {
+    let mut inventory = healthy();
+    evidence(&mut inventory, |evidence| {
+        untold(evidence, "no rule brings them there");
+        evidence.pairs.pop();
+        let there = &mut evidence.members[1];
+        let left = there.seen.remove(&region("us-east-1"));
+        there.out_of_scope.insert(region("us-east-1"), left);
+        there.passed_over.insert(region("us-east-1"));
+    });
+    let report = fresh(&inventory);
+    assert_eq!(ids(&report), ["canary-arrives/app-use1 to app-euw1"]);
+    let finding = &report.findings[0];
+    assert_eq!(finding.severity, Critical);
+    assert_eq!(finding.targets, [region("eu-west-1")]);
+    assert_eq!(finding.leaving, Some(region("us-east-1")));
+    for part in ["head-object", "ReplicationStatus", "get-bucket-replication"] {
+        assert!(finding.remedy.contains(part), "{}", finding.remedy);
+    }
+    // Where no rule covers the canary that is said, and nothing is known of the rest.
+    of(&mut inventory, A, B).scope = Scope::of_prefix("data/");
+    assert!(!ids(&fresh(&inventory)).contains(&"canary-arrives/app-use1 to app-euw1"));
 }
 
 /// Nobody looks at a standby but the health check, and its word decides about a failover.

@@ -6,7 +6,7 @@ use super::{Bench, EVIDENCE_MAX_AGE, broken, is_there, listed, pair_of, read_of,
 use crate::announce::Severity::{Critical, Info, Warning};
 use crate::evidence::{Lag, Observer, Verdict as Probe};
 use crate::readiness::check::Check;
-use crate::readiness::finding::Verdict;
+use crate::readiness::finding::{Broken, Verdict};
 use crate::readiness::inventory::{BucketLook, Encryption, Looked, Rule, Scope};
 use crate::settings::TimeControl;
 
@@ -462,13 +462,18 @@ impl Bench<'_> {
             return self.verdict(check, &subject, Verdict::Unread);
         }
         let exposure = evidence.exposure(&source.region, &target.region);
+        let there = evidence.member(&target.region);
+        if there.is_some_and(|member| member.passed_over.contains(&source.region)) {
+            let found = passed_over(pair, &self.canary_of(pair.source));
+            return self.rule(check, &subject, Some(found));
+        }
         let lag = evidence.pair(&source.region, &target.region);
-        if exposure.is_none()
+        // Of a copy that may not be read any more the last one that was read only seems to age.
+        if exposure.is_none_or(|exposure| exposure > patience)
             && let Some(Lag::Unknown { reason }) = lag.map(|pair| &pair.lag)
         {
-            let uncovered = evidence
-                .member(&target.region)
-                .is_some_and(|member| member.out_of_scope.contains_key(&source.region));
+            let uncovered =
+                there.is_some_and(|member| member.out_of_scope.contains_key(&source.region));
             let remedy = if uncovered {
                 pair.edit(&format!(
                     "let a rule cover {}/",
@@ -626,4 +631,36 @@ impl Bench<'_> {
             self.verdict(check, subject, Verdict::Unread);
         }
     }
+}
+
+/// S3 says that it has replicated canaries, and they are not in a bucket to which a rule brings them:
+/// no exposure is measured, so that no other guard stops a failover that would lose what is skipped.
+fn passed_over(pair: &Pair<'_>, canary: &str) -> Broken {
+    let (source, target) = (&pair.source.member, &pair.target.member);
+    broken(
+        Critical,
+        format!(
+            "S3 says that canaries of {} are replicated, and nothing as new is in {}, to which a rule brings them",
+            source.bucket, target.bucket
+        ),
+        "S3 skips what a rule covers and tells nobody: a failover loses it.",
+        format!(
+            "{}; {} # where the first says COMPLETED, the rule to {} tells why S3 skips the object: KMS, tags, or another rule with a higher priority",
+            s3api(
+                "head-object",
+                &source.region,
+                source.bucket.as_str(),
+                &format!("--key {canary} --query '[ReplicationStatus,ServerSideEncryption]'")
+            ),
+            s3api(
+                "get-bucket-replication",
+                &source.region,
+                source.bucket.as_str(),
+                ""
+            ),
+            target.bucket
+        ),
+    )
+    .unfit(&target.region)
+    .leaving(&source.region)
 }
