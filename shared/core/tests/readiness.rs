@@ -449,6 +449,7 @@ const BREAKS: &[(Break, &str, Severity, &str)] = &[
     (|i| { i.event_topics.insert(events_topic("eu-west-1"), Looked::Absent); }, "replication-events/app-euw1", Warning, ""),
     (|i| { if let Looked::Found(actions) = &mut member(i, B).lifecycle { actions.pop(); } }, "lifecycle/app-euw1", Warning, ""),
     (|i| member(i, B).requester_pays = Looked::Found(true), "requester-pays/app-euw1", Warning, ""),
+    (|i| { for name in [A, C] { member(i, name).requester_pays = Looked::Found(true); } }, "requester-pays/app-euw1", Warning, ""),
     (|i| i.work[1].place = Looked::Absent, "work-bucket/work-euw1", Warning, ""),
     (|i| i.work[1].place = in_region("us-east-1"), "work-bucket/work-euw1", Warning, ""),
     (|i| i.work[1].place = Looked::Found(Place::AnotherAccount), "work-bucket/work-euw1", Warning, ""),
@@ -681,6 +682,15 @@ fn what_is_no_drift() {
             "",
         ),
         ("a Bucket Key and canaries that arrive", &keyed, ""),
+        (
+            "requesters pay everywhere",
+            &|i| {
+                for name in [A, B, C] {
+                    member(i, name).requester_pays = Looked::Found(true);
+                }
+            },
+            "",
+        ),
     ];
     for (what, change, expected) in changes {
         let mut inventory = healthy();

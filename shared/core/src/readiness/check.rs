@@ -230,7 +230,7 @@ pub const TABLE: [Row; 43] = [
         Check::RequesterPays,
         "requester-pays",
         Warning,
-        "the bucket's owner pays",
+        "the same side pays for requests in all members",
     ),
     row(
         Check::WorkBucket,

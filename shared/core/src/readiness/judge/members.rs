@@ -414,22 +414,55 @@ impl Bench<'_> {
         self.rule(check, bucket, found);
     }
 
+    /// Every member against home: with all of them set alike nobody pays more or less by a failover.
     fn requester_pays(&mut self, look: &BucketLook) {
         let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
         let check = Check::RequesterPays;
-        let Some(pays) = read_of(self, check, bucket, &look.requester_pays) else {
+        let Some(home) = self.inventory.members.first() else {
             return;
         };
-        let found = (pays == Some(&true)).then(|| {
+        if home.member == look.member {
+            return;
+        }
+        if !is_there(home) {
+            return self.verdict(check, bucket, Verdict::Unread);
+        }
+        let Some(here) = read_of(self, check, bucket, &look.requester_pays) else {
+            return;
+        };
+        let Some(at_home) = read_of(self, check, bucket, &home.requester_pays) else {
+            return;
+        };
+        let [here, at_home] = [here, at_home].map(|pays| pays == Some(&true));
+        let payer = |requester| {
+            if requester {
+                "Requester"
+            } else {
+                "BucketOwner"
+            }
+        };
+        let found = (here != at_home).then(|| {
             broken(
                 Warning,
-                format!("requesters pay for {bucket}"),
-                "Requests that do not accept the charge are refused when this member serves.",
-                s3api(
-                    "put-bucket-request-payment",
-                    region,
-                    bucket,
-                    "--request-payment-configuration Payer=BucketOwner",
+                format!(
+                    "{} pays for {bucket}, {} for {}",
+                    payer(here),
+                    payer(at_home),
+                    home.member.bucket
+                ),
+                if here {
+                    "Requests that do not accept the charge are refused when this member serves."
+                } else {
+                    "The owner is charged for what requesters pay at home when this member serves."
+                },
+                format!(
+                    "{} # as at home; or the other way round there",
+                    s3api(
+                        "put-bucket-request-payment",
+                        region,
+                        bucket,
+                        &format!("--request-payment-configuration Payer={}", payer(at_home)),
+                    )
                 ),
             )
         });
