@@ -594,6 +594,13 @@ fn what_is_no_drift() {
             rule.priority = Some(90);
         }
     };
+    let narrower = |markers: bool| {
+        move |rule: &mut Rule| {
+            rule.scope = Scope::of_prefix("logs/");
+            rule.delete_markers = markers;
+            rule.priority = Some(90);
+        }
+    };
     let changes: &[(&str, Change<'_>, &str)] = &[
         (
             "a disabled rule about what another one replicates",
@@ -680,6 +687,16 @@ fn what_is_no_drift() {
                 });
             },
             "",
+        ),
+        (
+            "a rule one way only about what wider ones have both ways",
+            &|i| add(i, A, B, narrower(true)),
+            "",
+        ),
+        (
+            "the same, and it says another thing of delete markers",
+            &|i| add(i, A, B, narrower(false)),
+            "delete-markers/app-use1 and app-euw1",
         ),
         ("a Bucket Key and canaries that arrive", &keyed, ""),
         (
@@ -990,12 +1007,78 @@ fn a_remedy_begins_with_what_can_be_typed() {
     let events = remedy(|i| member(i, B).events = Looked::Found(vec![]));
     assert!(events.starts_with("aws s3api get-bucket-notification-configuration"));
     assert!(events.contains("# data-plane/deploy"), "{events}");
+    // Where nothing is configured there is nothing to be got and edited.
+    let rules = remedy(|i| member(i, B).replication = Looked::Absent);
+    assert!(
+        rules.starts_with("aws s3api put-bucket-replication"),
+        "{rules}"
+    );
+    assert!(rules.contains("docs/existing.md"), "{rules}");
+    let rules = remedy(|i| of(i, A, B).enabled = false);
+    assert!(
+        rules.contains("--output json > replication.json"),
+        "{rules}"
+    );
+    let of_lifecycle = |disturb: Break, check: Check| {
+        let mut inventory = healthy();
+        disturb(&mut inventory);
+        let report = fresh(&inventory);
+        let mut findings = report.findings.into_iter();
+        findings.find(|one| one.check == check).unwrap().remedy
+    };
+    let canaries = of_lifecycle(
+        |i| member(i, B).lifecycle = Looked::Absent,
+        Check::CanaryHygiene,
+    );
+    assert!(
+        canaries.starts_with("aws s3api put-bucket-lifecycle-configuration"),
+        "{canaries}"
+    );
+    let differ = of_lifecycle(
+        |i| member(i, A).lifecycle = Looked::Absent,
+        Check::Lifecycle,
+    );
+    assert!(
+        !differ.split('#').next().unwrap().contains(A),
+        "home has none: {differ}"
+    );
     // CloudFormation sees no change of what somebody deleted.
     for seen in [Looked::Absent, alarm(true, false)] {
         let mut inventory = healthy();
         inventory.alarms.insert(SILENT.to_owned(), seen);
         let remedy = &fresh(&inventory).findings[0].remedy;
         assert!(remedy.contains("REVERT_DRIFT"), "{remedy}");
+    }
+}
+
+/// Whoever pastes it has to know what it does besides.
+#[test]
+fn a_remedy_that_may_hurt_says_so() {
+    let cases: [(Break, &str); 4] = [
+        (
+            |i| member(i, B).versioning = Looked::Found(Versioning::Never),
+            "not removed",
+        ),
+        (
+            |i| member(i, B).ownership = Looked::Absent,
+            "AccessControlListNotSupported",
+        ),
+        (
+            |i| member(i, B).public_access = Looked::Absent,
+            "public on purpose",
+        ),
+        (
+            |i| member(i, A).object_lock = Looked::Found(true),
+            "never be switched off",
+        ),
+    ];
+    for (disturb, expected) in cases {
+        let mut inventory = healthy();
+        disturb(&mut inventory);
+        let report = fresh(&inventory);
+        let remedy = &report.findings[0].remedy;
+        let (_, mind) = remedy.split_once(" # ").unwrap();
+        assert!(mind.contains(expected), "{remedy}");
     }
 }
 
@@ -1210,6 +1293,29 @@ fn what_grows_is_worse() {
         let (_, changes) = assess(&inventory, &settings(), Some(before), now());
         let worse: Vec<&str> = changes.worse.iter().map(|one| one.id.as_str()).collect();
         assert_eq!(worse, [*id]);
+    }
+}
+
+/// One difference more is, one less is not.
+#[test]
+fn lifecycle_rules_that_become_more_alike_are_not_worse() {
+    let differing = |prefixes: &[&str]| {
+        let mut inventory = healthy();
+        if let Looked::Found(actions) = &mut member(&mut inventory, B).lifecycle {
+            actions.extend(prefixes.iter().map(|prefix| LifecycleAction {
+                scope: Scope::of_prefix(prefix),
+                does: "deletes after 9 days".to_owned(),
+                removes_noncurrent: false,
+            }));
+        }
+        inventory
+    };
+    let [two, one] = [&["old/", "older/"][..], &["older/"]].map(differing);
+    for (first, second, worse) in [(&two, &one, false), (&one, &two, true)] {
+        let (before, _) = assess(first, &settings(), None, ago(1));
+        let (after, changes) = assess(second, &settings(), Some(&before), now());
+        assert_eq!(ids(&after), ["lifecycle/app-euw1"]);
+        assert_eq!(!changes.worse.is_empty(), worse);
     }
 }
 

@@ -131,10 +131,13 @@ impl Bench<'_> {
         let Some(versioning) = read_of(self, check, bucket, &look.versioning) else {
             return;
         };
-        let evidence = match versioning {
+        let (evidence, mind) = match versioning {
             Some(Versioning::Enabled) => return self.rule(check, bucket, None),
-            Some(Versioning::Suspended) => format!("versioning of {bucket} is suspended"),
-            Some(Versioning::Never) | None => format!("versioning of {bucket} was never enabled"),
+            Some(Versioning::Suspended) => (format!("versioning of {bucket} is suspended"), ""),
+            Some(Versioning::Never) | None => (
+                format!("versioning of {bucket} was never enabled"),
+                " # for good: it can be suspended later, but not removed; every overwrite keeps the old version; takes effect within minutes",
+            ),
         };
         let found = broken(
             Critical,
@@ -144,7 +147,7 @@ impl Bench<'_> {
                 "put-bucket-versioning",
                 region,
                 bucket,
-                "--versioning-configuration Status=Enabled",
+                &format!("--versioning-configuration Status=Enabled{mind}"),
             ),
         );
         self.rule(check, bucket, Some(found.unfit(region)));
@@ -169,7 +172,7 @@ impl Bench<'_> {
                     "put-bucket-ownership-controls",
                     region,
                     bucket,
-                    "--ownership-controls 'Rules=[{ObjectOwnership=BucketOwnerEnforced}]'",
+                    "--ownership-controls 'Rules=[{ObjectOwnership=BucketOwnerEnforced}]' # switches ACLs off: who sends one gets 400 AccessControlListNotSupported",
                 ),
             )),
         };
@@ -194,7 +197,7 @@ impl Bench<'_> {
                     "put-public-access-block",
                     region,
                     bucket,
-                    "--public-access-block-configuration BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true",
+                    "--public-access-block-configuration BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true # cuts off the readers of a bucket that is public on purpose",
                 ),
             )
         });
@@ -348,30 +351,40 @@ impl Bench<'_> {
                 return self.verdict(check, bucket, Verdict::Unread);
             }
         };
+        let has_none = matches!(home.lifecycle, Looked::Absent);
         let here = self.own_actions(here.map(Vec::as_slice).unwrap_or_default());
         let at_home = self.own_actions(at_home);
-        let only = |these: &BTreeSet<String>, those: &BTreeSet<String>, whose: &str| {
-            let only = listed(these.difference(those));
-            (!only.is_empty()).then(|| format!("only {whose}: {only}"))
-        };
-        let differences: Vec<String> = [
-            only(&at_home, &here, home.member.bucket.as_str()),
-            only(&here, &at_home, bucket),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        let found = (!differences.is_empty()).then(|| {
+        // One difference less is no news that is worse: each counts by itself.
+        let home_bucket = home.member.bucket.as_str();
+        let [only_home, only_here] = [(&at_home, &here), (&here, &at_home)]
+            .map(|(these, those)| these.difference(those).collect::<BTreeSet<_>>());
+        let each: Vec<String> = [(&only_home, home_bucket), (&only_here, bucket)]
+            .into_iter()
+            .flat_map(|(only, whose)| only.iter().map(move |one| format!("only {whose}: {one}")))
+            .collect();
+        let found = (!each.is_empty()).then(|| {
+            let differences: Vec<String> = [(&only_home, home_bucket), (&only_here, bucket)]
+                .into_iter()
+                .filter(|(only, _)| !only.is_empty())
+                .map(|(only, whose)| format!("only {whose}: {}", listed(only)))
+                .collect();
+            let of_home = (home_bucket, &home.member.region);
+            // Of a bucket that has none there is nothing to be got.
+            let ((first, at), (second, there)) = if has_none {
+                ((bucket, region), of_home)
+            } else {
+                (of_home, (bucket, region))
+            };
             broken(
                 Warning,
                 format!("lifecycle rules differ, {}", differences.join("; ")),
                 "What lifecycle rules delete or move on one side stays on the other: after a failover readers find other objects.",
                 format!(
-                    "{} # and the same of {bucket} in {region}",
-                    s3api("get-bucket-lifecycle-configuration", &home.member.region, home.member.bucket.as_str(), "")
+                    "{} # and the same of {second} in {there}",
+                    s3api("get-bucket-lifecycle-configuration", at, first, "--output json")
                 ),
             )
-            .of(&differences)
+            .of(&each)
         });
         self.rule(check, bucket, found);
     }
@@ -397,18 +410,32 @@ impl Bench<'_> {
             .flatten()
             .any(|action| action.removes_noncurrent && action.scope.covers(&canary));
         let found = (!removed).then(|| {
+            let prefix = &self.settings.canary_prefix;
             broken(
                 Info,
-                format!(
-                    "no lifecycle rule of {bucket} removes old versions under {}/",
-                    self.settings.canary_prefix
-                ),
+                format!("no lifecycle rule of {bucket} removes old versions under {prefix}/"),
                 "Every probe leaves a version of a few bytes behind for good.",
-                format!(
-                    "{} # add NoncurrentVersionExpiration of a day for the prefix {}/",
-                    s3api("get-bucket-lifecycle-configuration", region, bucket, ""),
-                    self.settings.canary_prefix
-                ),
+                if actions.is_none() {
+                    format!(
+                        "{} # there is none yet: docs/existing.md, \"Mend\", writes the file, with NoncurrentVersionExpiration of a day for the prefix {prefix}/",
+                        s3api(
+                            "put-bucket-lifecycle-configuration",
+                            region,
+                            bucket,
+                            "--lifecycle-configuration file://lifecycle.json"
+                        )
+                    )
+                } else {
+                    format!(
+                        "{} > lifecycle.json # add NoncurrentVersionExpiration of a day for the prefix {prefix}/, then put-bucket-lifecycle-configuration --lifecycle-configuration file://lifecycle.json",
+                        s3api(
+                            "get-bucket-lifecycle-configuration",
+                            region,
+                            bucket,
+                            "--query '{Rules: Rules}' --output json"
+                        )
+                    )
+                },
             )
         });
         self.rule(check, bucket, found);

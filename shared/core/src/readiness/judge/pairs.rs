@@ -40,18 +40,44 @@ impl Pair<'_> {
 
     /// Whether the other one replicates objects that this one does not.
     fn lacks_of(&self, other: &Self) -> bool {
-        let covered = |rule: &Rule| self.data.iter().any(|one| one.scope.contains(&rule.scope));
+        let covers =
+            |one: &Rule, rule: &Rule| one.scope == rule.scope || one.scope.contains(&rule.scope);
+        let covered = |rule: &Rule| self.data.iter().any(|one| covers(one, rule));
         !other.data.iter().all(|rule| covered(rule))
     }
 
+    /// The rules that have a say about what is within this scope: its own, or else the wider one with
+    /// the highest priority. By tags only those of the same tags are told apart.
+    fn ruling(&self, scope: &Scope) -> Vec<&Rule> {
+        let rules = || self.data.iter().copied();
+        let own: Vec<&Rule> = rules().filter(|rule| rule.scope == *scope).collect();
+        if !own.is_empty() || !scope.tags.is_empty() {
+            return own;
+        }
+        let wider = rules().filter(|rule| rule.scope.contains(scope));
+        let wider = wider.max_by(|a, b| (a.priority, &a.id).cmp(&(b.priority, &b.id)));
+        wider.into_iter().collect()
+    }
+
     fn edit(&self, what: &str) -> String {
+        let member = &self.source.member;
+        let of_source =
+            |command, rest| s3api(command, &member.region, member.bucket.as_str(), rest);
+        // Of a bucket that has none there is nothing to be got.
+        if self.source.replication == Looked::Absent {
+            return format!(
+                "{} # there is none yet: docs/existing.md, \"Mend\", writes the file; {what}",
+                of_source(
+                    "put-bucket-replication",
+                    "--replication-configuration file://replication.json"
+                )
+            );
+        }
         format!(
             "{} > replication.json # {what}, then put-bucket-replication --replication-configuration file://replication.json",
-            s3api(
+            of_source(
                 "get-bucket-replication",
-                &self.source.member.region,
-                self.source.member.bucket.as_str(),
-                "--query ReplicationConfiguration"
+                "--query ReplicationConfiguration --output json"
             )
         )
     }
@@ -196,7 +222,7 @@ impl Bench<'_> {
                     "put-object-lock-configuration",
                     &target.region,
                     target.bucket.as_str(),
-                    "--object-lock-configuration ObjectLockEnabled=Enabled",
+                    "--object-lock-configuration ObjectLockEnabled=Enabled # for good: it can never be switched off again",
                 ),
             )
             .unfit(&target.region)
@@ -546,8 +572,10 @@ impl Bench<'_> {
             let scopes = pair.data.iter().map(|rule| rule.scope.clone());
             scopes.collect::<BTreeSet<_>>()
         };
-        let found = (scopes(&there) != scopes(&back)).then(|| {
-            let lacking = if there.lacks_of(&back) && !back.lacks_of(&there) {
+        // A rule about objects that a wider one has anyway makes no difference.
+        let (there_lacks, back_lacks) = (there.lacks_of(&back), back.lacks_of(&there));
+        let found = (there_lacks || back_lacks).then(|| {
+            let lacking = if there_lacks && !back_lacks {
                 &there
             } else {
                 &back
@@ -570,8 +598,8 @@ impl Bench<'_> {
         // Of the same objects the same has to be said; that there are others is said above.
         let differ = |scope: &Scope, of: fn(&Rule) -> bool| {
             let [there, back] = [&there, &back].map(|pair| {
-                let rules = pair.data.iter().filter(|rule| rule.scope == *scope);
-                rules.map(|rule| of(rule)).collect::<BTreeSet<bool>>()
+                let rules = pair.ruling(scope).into_iter();
+                rules.map(of).collect::<BTreeSet<bool>>()
             });
             !there.is_empty() && !back.is_empty() && there != back
         };
@@ -600,9 +628,8 @@ impl Bench<'_> {
         self.rule(Check::DeleteMarkers, &subject, found);
 
         let modifications = |rule: &Rule| rule.replica_modifications;
-        let one_way = scopes(&there)
-            .iter()
-            .any(|scope| differ(scope, modifications));
+        let mut rules = there.data.iter().chain(&back.data);
+        let one_way = rules.any(|rule| differ(&rule.scope, modifications));
         let severity = if one_way { Warning } else { Info };
         let (lacking, sides) = without(&|rule| !modifications(rule));
         let found = sides.first().map(|pair| {
