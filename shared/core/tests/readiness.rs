@@ -1414,6 +1414,79 @@ fn what_was_never_readable_is_unknown() {
     assert!(!unknown.contains_key(&region("eu-west-1")), "{unknown:?}");
 }
 
+/// The report before did not find sound what it was not about.
+#[test]
+fn a_new_member_was_never_sound() {
+    let mut two = settings();
+    two.members = "app-use1@us-east-1,app-euw1@eu-west-1".parse().unwrap();
+    let mut inventory = healthy();
+    inventory.members.pop();
+    let (before, _) = assess(&inventory, &two, None, ago(1));
+    let mut inventory = healthy();
+    member(&mut inventory, B).versioning = failed();
+    member(&mut inventory, C).versioning = failed();
+    member(&mut inventory, C).object_lock = failed();
+    let sound_at = |before: &Report| {
+        let (after, _) = assess(&inventory, &settings(), Some(before), now());
+        let unchecked = after.unchecked.into_iter();
+        unchecked
+            .map(|one| (one.id, one.sound_at))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let expected = [
+        ("object-lock/app-apne1 to app-euw1", None),
+        ("object-lock/app-apne1 to app-use1", None),
+        ("object-lock/app-euw1 to app-apne1", None),
+        ("object-lock/app-use1 to app-apne1", None),
+        ("versioning/app-apne1", None),
+        ("versioning/app-euw1", Some(ago(1))),
+    ]
+    .map(|(id, at)| (id.to_owned(), at));
+    assert_eq!(sound_at(&before), expected.into());
+    // A report of before the members were put down was about the same ones.
+    let mut document = serde_json::to_value(&before).unwrap();
+    document.as_object_mut().unwrap().remove("members");
+    let before = Report::parse(document, &two.mrap).unwrap();
+    assert!(sound_at(&before).values().all(|at| *at == Some(ago(1))));
+}
+
+/// Without anybody who looks, nobody knows whether canaries arrive. That is no news, and no guard's
+/// business: the failover looks at later evidence.
+#[test]
+fn a_look_without_evidence_is_not_ready() {
+    let old: Break = |i| {
+        evidence(i, |e| e.observed_at = ago(30));
+    };
+    let none: Break = |i| {
+        i.evidence = Looked::Absent;
+        i.witness = Looked::Absent;
+    };
+    let (ready, _) = assess(&healthy(), &settings(), None, ago(4));
+    let (recent, _) = assess(&healthy(), &settings(), None, ago(1));
+    for (index, disturb) in [old, none].into_iter().enumerate() {
+        let mut inventory = healthy();
+        disturb(&mut inventory);
+        for (before, outcome, part) in [
+            (None, ReadinessOutcome::Unknown, "6 critical checks"),
+            (Some(&ready), ReadinessOutcome::Unknown, "6 critical checks"),
+            (Some(&recent), ReadinessOutcome::Ready, "that could be made"),
+        ] {
+            let (report, changes) = assess(&inventory, &settings(), before, now());
+            assert_eq!(ids(&report), <[&str; 0]>::default(), "{index}");
+            assert!(changes.is_empty(), "{index}");
+            let answer = ReadinessAnswer::of(ReadinessCommand::Tick, &report, &changes);
+            assert_eq!(answer.outcome, outcome, "{index}");
+            let said = &answer.explanation;
+            assert!(said.contains(part) && !said.contains("Ready"), "{said}");
+            assert!(text(&report).contains("canary-arrives/app-use1 to app-euw1: "));
+            let Drift::Known { unknown, .. } = report.drift(now()) else {
+                panic!("recent");
+            };
+            assert!(unknown.is_empty(), "{index}: {unknown:?}");
+        }
+    }
+}
+
 /// Whatever becomes of its subject: a finding is over when somebody looked, and not before.
 #[test]
 fn no_finding_vanishes_untold() {

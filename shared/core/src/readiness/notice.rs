@@ -336,12 +336,22 @@ fn ages(report: &Report) -> [(&'static str, String); 3] {
 }
 
 fn unread(text: &mut String, report: &Report) {
-    if report.unread.is_empty() {
-        return;
+    if !report.unread.is_empty() {
+        text.push_str("\nCould not be read\n");
     }
-    text.push_str("\nCould not be read\n");
     for unread in &report.unread {
         let _ = writeln!(text, "  {}: {}", unread.what, unread.detail);
+    }
+    let mut unmade = report.unmade().peekable();
+    if unmade.peek().is_some() {
+        text.push_str("\nCritical checks that could not be made\n");
+    }
+    for one in unmade {
+        let made = match one.sound_at {
+            Some(at) => format!("sound at {at:.0}"),
+            None => "never made".to_owned(),
+        };
+        let _ = writeln!(text, "  {}: {made}", one.id);
     }
 }
 
@@ -447,7 +457,7 @@ fn explanation(report: &Report) -> String {
         format!("{some} of {of} checks found something.")
     } else if some > 0 {
         format!("{some} of {of} checks found something; nothing of it stands against a failover.")
-    } else if unknown.is_empty() {
+    } else if report.unchecked.is_empty() {
         format!("Ready: all {of} checks are as they should be.")
     } else {
         format!("All {of} checks that could be made are as they should be.")

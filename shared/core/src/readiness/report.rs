@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::announce::{Announcement, Severity};
 use crate::decide::{Drift, Unfit};
-use crate::names::{MrapArn, Region};
+use crate::names::{Member, MrapArn, Region};
 use crate::readiness::check::Check;
 use crate::readiness::finding::{Broken, Finding, Judged, Verdict};
 use crate::readiness::inventory::{Inventory, Looked, Records, Trouble, Unread, routes_at};
@@ -33,6 +33,9 @@ pub struct Report {
     pub schema: u32,
     /// Whose.
     pub mrap: MrapArn,
+    /// The members that were looked at; none in a report of before they were put down.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
     /// When it was looked.
     pub observed_at: Timestamp,
     /// What is not as it should be, the worst first.
@@ -81,6 +84,11 @@ impl Unchecked {
     pub fn is_unknown(&self, now: Timestamp) -> bool {
         self.sound_at
             .is_none_or(|at| now.duration_since(at) > REPORT_MAX_AGE)
+    }
+
+    fn is_of(&self, check: Check) -> bool {
+        let name = self.id.split_once('/').map(|(name, _)| name);
+        name == Some(check.name())
     }
 }
 
@@ -242,6 +250,7 @@ pub fn assess(
     let report = Report {
         schema: REPORT_SCHEMA,
         mrap: settings.mrap.clone(),
+        members: settings.members.iter().cloned().collect(),
         observed_at: now,
         findings,
         checked,
@@ -286,20 +295,26 @@ fn unchecked(
     previous: Option<&Report>,
 ) -> Vec<Unchecked> {
     // Whom the findings about a bucket, or about an ordered pair of them, make unfit.
-    let mut unfit = BTreeMap::new();
+    let mut unfit: BTreeMap<String, (&Member, Option<&Member>)> = BTreeMap::new();
     for target in &settings.members {
-        unfit.insert(target.bucket.to_string(), (&target.region, None));
+        unfit.insert(target.bucket.to_string(), (target, None));
         for source in &settings.members {
             let pair = pair_of(&source.bucket, &target.bucket);
-            unfit.insert(pair, (&target.region, Some(&source.region)));
+            unfit.insert(pair, (target, Some(source)));
         }
     }
-    let of_configuration =
-        |check: Check| !matches!(check, Check::CanaryArrives | Check::ControlEndpoint);
+    // What the report before was not about it did not find sound.
+    let is_new = |member: &Member| {
+        previous
+            .is_some_and(|report| !report.members.is_empty() && !report.members.contains(member))
+    };
     judged
         .iter()
         .filter(|one| one.verdict == Verdict::Unread)
-        .filter(|one| one.check.worst() == Severity::Critical && of_configuration(one.check))
+        // An endpoint that is silent is critical only if all are, and then nobody tells the routes.
+        .filter(|one| {
+            one.check.worst() == Severity::Critical && one.check != Check::ControlEndpoint
+        })
         .filter_map(|one| {
             let id = one.id();
             if findings.contains_key(&id) {
@@ -313,11 +328,12 @@ fn unchecked(
                 let too = unchecked.find(|unchecked| unchecked.id == id);
                 too.map_or(Some(report.observed_at), |too| too.sound_at)
             });
+            let about_new = target.into_iter().chain(leaving).any(is_new);
             Some(Unchecked {
                 id,
-                target: target.cloned(),
-                leaving: leaving.cloned(),
-                sound_at: before.flatten(),
+                target: target.map(|member| member.region.clone()),
+                leaving: leaving.map(|member| member.region.clone()),
+                sound_at: before.flatten().filter(|_| !about_new),
             })
         })
         .collect()
@@ -420,7 +436,9 @@ impl Report {
             return Drift::Unknown;
         }
         let mut unknown: BTreeMap<Region, Vec<Unfit>> = BTreeMap::new();
-        for unchecked in self.unknown(now) {
+        // Whether canaries arrive the failover sees for itself, by later evidence.
+        let unknown_here = self.unknown(now);
+        for unchecked in unknown_here.filter(|one| !one.is_of(Check::CanaryArrives)) {
             if let Some(target) = &unchecked.target {
                 unknown.entry(target.clone()).or_default().push(Unfit {
                     leaving: unchecked.leaving.clone(),
@@ -447,9 +465,14 @@ impl Report {
         }
     }
 
-    /// The critical checks of which nobody knows what they would say. Of a Region that is found
-    /// unfit anyway they would say nothing new.
+    /// The critical checks of which nobody knows what they would say.
     pub fn unknown(&self, now: Timestamp) -> impl Iterator<Item = &Unchecked> {
+        self.unmade().filter(move |one| one.is_unknown(now))
+    }
+
+    /// The critical checks that could not be made. Of a Region that is found unfit anyway they would
+    /// say nothing new.
+    pub fn unmade(&self) -> impl Iterator<Item = &Unchecked> {
         let is_unfit = |one: &Unchecked| {
             let mut findings = self.findings.iter();
             findings.any(|finding| {
@@ -459,7 +482,7 @@ impl Report {
             })
         };
         let unchecked = self.unchecked.iter();
-        unchecked.filter(move |one| one.is_unknown(now) && !is_unfit(one))
+        unchecked.filter(move |one| !is_unfit(one))
     }
 
     /// How many findings there are of this severity.

@@ -44,7 +44,8 @@ async fn it_answers_the_schedule_and_people() {
     let answer = function
         .answer(command(&json!({"command": "tick"}), "tick-1"))
         .await;
-    assert_eq!(answer["outcome"], "ready", "{answer:#}");
+    // Nobody has looked yet whether canaries arrive.
+    assert_eq!(answer["outcome"], "unknown", "{answer:#}");
     sim.with(|world| world.set_versioning(AWAY, Versioning::Suspended));
     let asked = command(&json!({"command": "readiness"}), "asked");
     let answer = function.answer(asked).await;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use super::{Bench, EVIDENCE_MAX_AGE, broken, is_there, listed, read_of, s3api};
+use super::{Bench, broken, is_there, listed, read_of, s3api};
 use crate::announce::Severity::{Critical, Info, Warning};
-use crate::evidence::{Observer, Verdict as Probe};
+use crate::evidence::Verdict as Probe;
 use crate::readiness::check::Check;
 use crate::readiness::finding::Verdict;
 use crate::readiness::inventory::{
@@ -95,9 +95,7 @@ impl Bench<'_> {
         );
         // Of a bucket that is not where it should be that is said already.
         let is_missing = matches!(look.place, Looked::Found(_) | Looked::Absent) && !is_there(look);
-        let seen = self.evidence.found().filter(|evidence| {
-            evidence.observer == Observer::Well && evidence.is_fresh(self.now, EVIDENCE_MAX_AGE)
-        });
+        let seen = self.believable();
         let member = seen.and_then(|evidence| evidence.member(region));
         let Some(member) = member.filter(|_| !is_missing) else {
             return self.verdict(check, bucket, Verdict::Unread);

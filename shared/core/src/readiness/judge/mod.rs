@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::announce::Severity;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Observer};
 use crate::names::{BucketName, Region};
 use crate::readiness::check::Check;
 use crate::readiness::finding::{Broken, Judged, Verdict};
@@ -69,6 +69,13 @@ pub(super) fn pair_of(source: &BucketName, target: &BucketName) -> String {
 }
 
 impl Bench<'_> {
+    /// The evidence, if anybody is there who can be believed.
+    fn believable(&self) -> Option<&Evidence> {
+        self.evidence.found().filter(|evidence| {
+            evidence.observer == Observer::Well && evidence.is_fresh(self.now, EVIDENCE_MAX_AGE)
+        })
+    }
+
     fn verdict(&mut self, check: Check, subject: &str, verdict: Verdict) {
         self.judged.push(Judged {
             check,

@@ -327,7 +327,9 @@ impl Bench<'_> {
             // Nobody observes yet, or it is not known.
             return self.verdict(check, subject, Verdict::Unread);
         };
-        if unread {
+        // Of two that are both silent, or sick, neither observes.
+        let nobody = self.settings.witness.is_some() && self.believable().is_none();
+        if unread || nobody {
             return self.verdict(check, subject, Verdict::Unread);
         }
         let found = (evidence.vantage_points < 2).then(|| {
