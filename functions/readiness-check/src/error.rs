@@ -20,7 +20,8 @@ pub enum Error {
     /// Others kept writing the report.
     #[error("other invocations kept changing {REPORT_KEY}; theirs are as good")]
     Contended,
-    /// No topic took the announcements; they are kept, and the next look publishes them.
+    /// No topic took the announcements of the schedule's look; they are kept, and the next look
+    /// publishes them.
     #[error(
         "no topic could be reached, {count} announcements are kept for the next look: {detail}"
     )]

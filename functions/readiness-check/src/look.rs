@@ -53,7 +53,13 @@ impl Turn<'_> {
             };
             self.measure(&report);
             let mut answer = ReadinessAnswer::of(command, &report, &changes);
-            answer.failed_topics = self.publish(report, expected).await?;
+            let (failed, kept) = self.publish(report, expected).await?;
+            // Who asks gets the report whether or not anybody hears of it; of a look that nobody
+            // asked for an alarm has to tell.
+            if kept > 0 && command == ReadinessCommand::Tick {
+                return Err(unannounced(kept, &failed));
+            }
+            answer.failed_topics = failed;
             return Ok(answer);
         }
         Err(Error::Contended)
@@ -108,14 +114,15 @@ impl Turn<'_> {
         }
     }
 
-    /// Publishes what waits and marks it. Returns the topics that failed although others did not.
+    /// Publishes what waits and marks it. Returns the topics that failed, and how many announcements
+    /// no topic took.
     async fn publish(
         &self,
         mut report: Report,
         expected: Expected,
-    ) -> Result<Vec<FailedTopic>, Error> {
+    ) -> Result<(Vec<FailedTopic>, usize), Error> {
         if report.outbox.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), 0));
         }
         let until = later(self.now(), PUBLISH)
             .min(later(self.deadline, -LAST_SECOND))
@@ -138,17 +145,17 @@ impl Turn<'_> {
         if !told.taken.is_empty() && self.save(&mut report, expected).await?.is_none() {
             self.info("another look wrote the report before it was marked as published");
         }
-        let failed = told.failed_topics();
-        if kept > 0 {
-            let detail: Vec<String> = failed
-                .iter()
-                .map(|one| format!("{}: {}", one.topic, one.error))
-                .collect();
-            return Err(Error::Unannounced {
-                count: kept,
-                detail: detail.join("; "),
-            });
-        }
-        Ok(failed)
+        Ok((told.failed_topics(), kept))
+    }
+}
+
+fn unannounced(count: usize, failed: &[FailedTopic]) -> Error {
+    let detail: Vec<String> = failed
+        .iter()
+        .map(|one| format!("{}: {}", one.topic, one.error))
+        .collect();
+    Error::Unannounced {
+        count,
+        detail: detail.join("; "),
     }
 }

@@ -124,6 +124,11 @@ fn nobody_to_tell_is_an_error_and_told_later() {
             error.chain()
         );
         assert_eq!(stage.report()["outbox"].as_array().unwrap().len(), 1);
+        // Who asks is answered, and told that nobody else is.
+        let answer = stage.readiness().await;
+        assert!(answer["report"].is_string(), "{answer:#}");
+        assert_eq!(answer["failedTopics"].as_array().unwrap().len(), 1);
+        assert_eq!(stage.report()["outbox"].as_array().unwrap().len(), 1);
         stage.change(simulator::World::clear_faults);
         stage.invoke(json!({"command": "tick"})).await.unwrap();
         assert_eq!(stage.announced().len(), 1);
