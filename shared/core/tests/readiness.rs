@@ -1658,6 +1658,30 @@ fn a_stored_report_is_read_back_and_a_foreign_one_refused() {
     ));
 }
 
+/// After a roll back the failover function may read what a later readiness check wrote.
+#[test]
+fn a_finding_of_a_later_version_counts() {
+    let mut inventory = healthy();
+    of(&mut inventory, A, B).enabled = false;
+    let (mut report, changes) = assess(&inventory, &settings(), None, ago(1));
+    report.outbox = tell(&mut report, &changes);
+    let mut document = serde_json::to_value(&report).unwrap();
+    document["findings"][0]["check"] = json!("not-known-yet");
+    document["findings"][0]["id"] = json!("not-known-yet/app-use1 to app-euw1");
+    let read = Report::parse(document, &settings().mrap).unwrap();
+    assert_eq!(read.findings[0].check, Check::Later);
+    assert_eq!(read.outbox, report.outbox);
+    let Drift::Known { findings, .. } = read.drift(now()) else {
+        panic!("recent enough");
+    };
+    let unfit = &findings[&region("eu-west-1")][0];
+    assert!(unfit.what.starts_with("not-known-yet: "), "{}", unfit.what);
+    assert_eq!(unfit.leaving, Some(region("us-east-1")));
+    // Nobody here can look at it; that is not to say that it was mended.
+    let (after, changes) = assess(&healthy(), &settings(), Some(&read), now());
+    assert!(after.findings.is_empty() && changes.is_empty());
+}
+
 fn looks(inventories: &[(Timestamp, Inventory)]) -> Vec<Vec<Announcement>> {
     let mut previous: Option<Report> = None;
     inventories

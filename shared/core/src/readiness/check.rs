@@ -54,6 +54,9 @@ pub enum Check {
     Rehearsal,
     VantagePoint,
     BucketKey,
+    /// One of a later version, as a report has it after a roll back; it stands in no table.
+    #[serde(other)]
+    Later,
 }
 
 /// A row of the table.
@@ -344,7 +347,7 @@ impl Check {
         TABLE
             .iter()
             .find(|row| row.check == self)
-            .map_or("", |row| row.name)
+            .map_or("a-later-check", |row| row.name)
     }
 
     /// How bad it can be.

@@ -43,6 +43,15 @@ pub struct Finding {
     pub unconfirmed: bool,
 }
 
+impl Finding {
+    /// The check's name, also of one that only a later version knows.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let name = self.id.split_once('/').map(|(name, _)| name);
+        name.unwrap_or(self.check.name())
+    }
+}
+
 /// A broken expectation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Broken {

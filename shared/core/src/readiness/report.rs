@@ -454,7 +454,7 @@ impl Report {
             for target in &finding.targets {
                 findings.entry(target.clone()).or_default().push(Unfit {
                     leaving: finding.leaving.clone(),
-                    what: format!("{}: {}", finding.check, finding.evidence),
+                    what: format!("{}: {}", finding.name(), finding.evidence),
                 });
             }
         }
