@@ -146,7 +146,7 @@ impl<'a> Turn<'a> {
     pub(crate) async fn command(&self, command: Command) -> Result<Answer, Error> {
         match command {
             Command::Tick => self.automatic(&[]).await,
-            command => self.operate(command).await,
+            command => Box::pin(self.operate(command)).await,
         }
     }
 }
