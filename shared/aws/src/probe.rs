@@ -139,9 +139,9 @@ enum Glimpse {
     Of(Timestamp),
     /// It may not be read.
     Refused,
-    /// It is not there.
+    /// It is not there: nothing is, or what is was not written by a probe.
     Absent,
-    /// Nobody can tell: there was no answer, or none that makes sense.
+    /// Nobody can tell: there was no answer.
     Nothing,
 }
 
@@ -262,7 +262,7 @@ impl Look<'_> {
             .bucket(member.bucket.as_str())
             .key(self.prober.key(origin));
         let glimpse = match self.bounded(request.send()).await {
-            Some(Ok(answer)) => written_at(answer.metadata()).map_or(Glimpse::Nothing, Glimpse::Of),
+            Some(Ok(answer)) => written_at(answer.metadata()).map_or(Glimpse::Absent, Glimpse::Of),
             // Answers to HEAD have no code: the status tells. Without its key a replica is refused.
             Some(Err(error)) => match failure_of(&error).status() {
                 Some(403) => Glimpse::Refused,

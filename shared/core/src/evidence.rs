@@ -156,7 +156,8 @@ pub struct MemberRound {
     pub seen: BTreeMap<Region, Timestamp>,
     /// Members whose canary may not be read here (403), so that nobody can tell whether it arrived.
     pub refused: BTreeSet<Region>,
-    /// Members whose canary is not here (404). A request that got no answer says nothing of the kind.
+    /// Members whose canary is not here: nothing is under its key (404), or nothing that a probe
+    /// wrote. A request that got no answer says nothing of the kind.
     pub absent: BTreeSet<Region>,
     /// The slower of write and read, in milliseconds.
     pub latency_millis: u64,

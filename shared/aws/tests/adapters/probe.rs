@@ -134,6 +134,20 @@ async fn a_canary_that_may_not_be_read_is_told_from_one_that_is_not_there() {
     assert!(standby.absent.is_empty());
 }
 
+/// Somebody else's object under the key of a canary is none.
+#[tokio::test(start_paused = true)]
+async fn what_no_probe_wrote_is_no_canary() {
+    let world = World::new(|request: &Request| match request.method.as_str() {
+        "GET" => canary("2026-11-20T16:59:03.000Z"),
+        "PUT" | "HEAD" => answer(200, ""),
+        _ => answer(404, ""),
+    });
+    let round = prober(&world).round("r1", world.at(20_000)).await;
+    for member in &round.members {
+        assert_eq!((member.seen.len(), member.absent.len()), (1, 1));
+    }
+}
+
 /// What got no answer may be there all the same.
 #[tokio::test(start_paused = true)]
 async fn a_canary_that_nobody_told_of_is_not_absent() {
