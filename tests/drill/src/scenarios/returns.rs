@@ -292,7 +292,8 @@ pub(super) const SCHEDULED_REHEARSAL: Scenario = Scenario {
             .iter()
             .any(|invocation| invocation.outcome() == Some("rehearsed"));
         Expect::of(history)
-            .operator_got(&["blocked", "blocked", "submitted"])
+            // The proof may come within the same invocation.
+            .operator_got(&["blocked", "blocked", "submitted|switched-over"])
             .that(named, "window and alarm are what keeps it back")
             .moves(&[(Mover::Operator, DUBLIN), (Mover::Operator, HOME)])
             .move_between(0, peace, peace + TICK)
