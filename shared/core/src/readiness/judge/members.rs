@@ -29,7 +29,7 @@ const OF_A_BUCKET: [Check; 9] = [
     Check::RequesterPays,
 ];
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
     pub(super) fn members(&mut self) {
         let inventory = self.inventory;
         for look in &inventory.members {
@@ -326,19 +326,26 @@ impl Bench<'_> {
         self.rule(check, bucket, found);
     }
 
+    /// Home, to compare a member with; nothing for home itself, or if home is not there.
+    fn home_beside(&mut self, check: Check, look: &BucketLook) -> Option<&'a BucketLook> {
+        let home = self.inventory.members.first()?;
+        if home.member == look.member {
+            return None;
+        }
+        if !is_there(home) {
+            self.verdict(check, look.member.bucket.as_str(), Verdict::Unread);
+            return None;
+        }
+        Some(home)
+    }
+
     /// Every member against home: lifecycle rules act on each side by themselves.
     fn lifecycle(&mut self, look: &BucketLook) {
         let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
         let check = Check::Lifecycle;
-        let Some(home) = self.inventory.members.first() else {
+        let Some(home) = self.home_beside(check, look) else {
             return;
         };
-        if home.member == look.member {
-            return;
-        }
-        if !is_there(home) {
-            return self.verdict(check, bucket, Verdict::Unread);
-        }
         let Some(here) = read_of(self, check, bucket, &look.lifecycle) else {
             return;
         };
@@ -443,15 +450,9 @@ impl Bench<'_> {
     fn requester_pays(&mut self, look: &BucketLook) {
         let (bucket, region) = (look.member.bucket.as_str(), &look.member.region);
         let check = Check::RequesterPays;
-        let Some(home) = self.inventory.members.first() else {
+        let Some(home) = self.home_beside(check, look) else {
             return;
         };
-        if home.member == look.member {
-            return;
-        }
-        if !is_there(home) {
-            return self.verdict(check, bucket, Verdict::Unread);
-        }
         let Some(here) = read_of(self, check, bucket, &look.requester_pays) else {
             return;
         };
